@@ -1,0 +1,38 @@
+import ArgumentParser
+import Foundation
+import Logging
+import VaultAPI
+import VaultCrypto
+import VaultServer
+import VaultService
+
+struct OperatorCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "operator", abstract: "Operators of this installation.", subcommands: [Create.self])
+
+    struct Create: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "create",
+            abstract: "Create an operator with an organization of its own. Works while the server runs.")
+
+        @OptionGroup var installation: InstallationOptions
+
+        @Option(help: "The operator's e-mail address.")
+        var email: String
+
+        @Flag(help: "Also create a personal access token; it is printed this once.")
+        var pat = false
+
+        func run() async throws {
+            let settings = InstallationOptions.settings(installation.input())
+            try await LocalVault.use(settings) { vault in
+                let created = try await vault.createOperator(email: email, withToken: pat)
+                var object: JSONObject = [
+                    "operator_id": created.operatorID.json, "organization_id": created.organizationID.json,
+                ]
+                object["pat"] = created.token.map { .string($0.revealed()) }  // plaintext leaves here
+                Terminal.print(JSON.object(object).text)
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+import ArgumentParser
+import Foundation
+import Logging
+import UnixSignals
+import VaultAPI
+import VaultServer
+
+/// Settings that `serve` and the commands on the database share. Flags win over the environment.
+struct InstallationOptions: ParsableArguments {
+    @Option(help: "The data folder: keys, and the database unless --database says otherwise. (SALLYPORT_DATA_DIR)")
+    var dataDir: String?
+
+    @Option(help: "sqlite:<path> (SALLYPORT_DATABASE)")
+    var database: String?
+
+    func input() -> ServerSettings.Input {
+        var input = ServerSettings.Input(environment: ProcessInfo.processInfo.environment)
+        input.dataDirectory = dataDir ?? input.dataDirectory
+        input.database = database ?? input.database
+        return input
+    }
+
+    /// The checked settings; a wrong one ends the process with every problem named.
+    static func settings(_ input: ServerSettings.Input) -> ServerSettings {
+        do {
+            return try ServerSettings(input)
+        } catch {
+            Terminal.exit(
+                error: (["The configuration is wrong:"] + error.problems.map { "  " + $0 }).joined(separator: "\n"),
+                code: 2)
+        }
+    }
+}
+
+struct ServeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "serve", abstract: "Run the server.")
+
+    @OptionGroup var installation: InstallationOptions
+
+    @Option(help: "host:port to listen on, 127.0.0.1:8787 by default. (SALLYPORT_LISTEN)")
+    var listen: String?
+
+    @Option(help: "The origin that browsers and clients use. (SALLYPORT_PUBLIC_URL)")
+    var publicUrl: String?
+
+    @Option(help: "PEM file with the certificate chain. (SALLYPORT_TLS_CERTIFICATE)")
+    var tlsCertificate: String?
+
+    @Option(help: "PEM file with the private key. (SALLYPORT_TLS_KEY)")
+    var tlsKey: String?
+
+    @Flag(help: "Allow http, loopback and private addresses for issuers, providers and proxied calls.")
+    var development = false
+
+    func run() async throws {
+        ProcessLimits.replaceProcessWithoutBacktraces()
+        ProcessLimits.forbidCoreFiles()
+        var input = installation.input()
+        input.listen = listen ?? input.listen
+        input.publicURL = publicUrl ?? input.publicURL
+        input.tlsCertificate = tlsCertificate ?? input.tlsCertificate
+        input.tlsKey = tlsKey ?? input.tlsKey
+        input.isDevelopment = development
+        let settings = InstallationOptions.settings(input)
+        let logger = Logger(label: "sallyport") { JSONLogHandler(label: $0, logLevel: .info) }
+        do {
+            let publicURL = settings.publicURL ?? settings.address(boundPort: settings.listenPort)
+            let opened = try Installation(settings: settings, publicURL: publicURL, logger: logger)
+            let database = try opened.databaseSettings().map { ($0.key, Logger.MetadataValue.string($0.value)) }
+            logger.info("starting", metadata: Logger.Metadata(uniqueKeysWithValues: database))
+            try await SallyportServer(settings: settings, installation: opened, logger: logger)
+                .run(stoppingOn: [.sigterm, .sigint]) { address in Terminal.print("listening on \(address)") }
+            try await opened.close()
+            logger.info("stopped")
+        } catch let error as InstallationError {
+            Terminal.exit(error: error.description, code: 1)
+        } catch {
+            // The type only: the description of an unexpected error may hold what it was handling.
+            logger.critical("the server ended", metadata: ["error": "\(type(of: error))"])
+            Foundation.exit(1)
+        }
+    }
+}

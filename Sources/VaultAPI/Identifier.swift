@@ -1,0 +1,62 @@
+import Foundation
+
+/// The id of one kind of thing: a UUID in its lowercase, hyphenated form, and nothing else (wire contract §3.1).
+package struct Identifier<Noun>: Hashable, Sendable, CustomStringConvertible {
+    package let text: String
+
+    /// A fresh random id.
+    package init() { text = UUID().uuidString.lowercased() }
+
+    /// Accepts exactly the canonical form: an upper-case or bare UUID names nothing.
+    package init?(_ text: String) {
+        guard Self.isCanonical(text) else { return nil }
+        self.text = text
+    }
+
+    package var description: String { text }
+    package var json: JSON { .string(text) }
+
+    private static func isCanonical(_ text: String) -> Bool {
+        guard text.utf8.count == 36 else { return false }
+        return text.utf8.enumerated().allSatisfy { index, byte in
+            switch index {
+            case 8, 13, 18, 23: byte == UInt8(ascii: "-")
+            default: (byte >= 0x30 && byte <= 0x39) || (byte >= 0x61 && byte <= 0x66)
+            }
+        }
+    }
+}
+
+package enum OrganizationNoun {}
+package enum OperatorNoun {}
+package enum PersonalAccessTokenNoun {}
+package enum AppNoun {}
+package enum APIKeyNoun {}
+package enum ActorNoun {}
+package enum IdentityProviderNoun {}
+package enum UserNoun {}
+package enum ManagedSecretNoun {}
+package enum CredentialNoun {}
+package enum GrantNoun {}
+package enum ConnectSessionNoun {}
+package enum AuditEventNoun {}
+package enum RevocationNoun {}
+package enum DataKeyNoun {}
+package enum DeliveryNoun {}
+
+package typealias OrganizationID = Identifier<OrganizationNoun>
+package typealias OperatorID = Identifier<OperatorNoun>
+package typealias PersonalAccessTokenID = Identifier<PersonalAccessTokenNoun>
+package typealias AppID = Identifier<AppNoun>
+package typealias APIKeyID = Identifier<APIKeyNoun>
+package typealias ActorID = Identifier<ActorNoun>
+package typealias IdentityProviderID = Identifier<IdentityProviderNoun>
+package typealias UserID = Identifier<UserNoun>
+package typealias ManagedSecretID = Identifier<ManagedSecretNoun>
+package typealias CredentialID = Identifier<CredentialNoun>
+package typealias GrantID = Identifier<GrantNoun>
+package typealias ConnectSessionID = Identifier<ConnectSessionNoun>
+package typealias AuditEventID = Identifier<AuditEventNoun>
+package typealias RevocationID = Identifier<RevocationNoun>
+package typealias DataKeyID = Identifier<DataKeyNoun>
+package typealias DeliveryID = Identifier<DeliveryNoun>

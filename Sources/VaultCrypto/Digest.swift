@@ -1,0 +1,64 @@
+import Crypto
+import Foundation
+
+package enum Digest {
+    /// SHA-256 (FIPS 180-4), 32 bytes.
+    package static func sha256(_ bytes: some Collection<UInt8>) -> [UInt8] { Array(SHA256.hash(data: Array(bytes))) }
+
+    package static func sha256(_ text: String) -> [UInt8] { sha256(Array(text.utf8)) }
+}
+
+package enum Hex {
+    private static let digits = Array("0123456789abcdef".utf8)
+
+    package static func encode(_ bytes: some Collection<UInt8>) -> String {
+        String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+    }
+
+    /// Lower-case hex only.
+    package static func decode(_ text: some StringProtocol) -> [UInt8]? {
+        let characters = Array(text.utf8)
+        guard characters.count.isMultiple(of: 2) else { return nil }
+        func digit(_ byte: UInt8) -> UInt8? {
+            switch byte {
+            case 0x30...0x39: byte - 0x30
+            case 0x61...0x66: byte - 0x61 + 10
+            default: nil
+            }
+        }
+        var bytes: [UInt8] = []
+        for index in stride(from: 0, to: characters.count, by: 2) {
+            guard let high = digit(characters[index]), let low = digit(characters[index + 1]) else { return nil }
+            bytes.append(high << 4 | low)
+        }
+        return bytes
+    }
+}
+
+/// Comparison whose time depends on the lengths only.
+package enum ConstantTime {
+    package static func areEqual(_ left: some Collection<UInt8>, _ right: some Collection<UInt8>) -> Bool {
+        guard left.count == right.count else { return false }
+        return zip(left, right).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
+    }
+}
+
+/// HMAC-SHA256 (RFC 2104) under a key that is kept in the key store.
+///
+/// Bearer values that we issue (API keys, session tokens, access tokens of operators) are stored as such a digest: a
+/// copy of the database alone can neither be searched for a known value nor tried offline.
+package struct DigestKey: Sendable {
+    private let key: SymmetricKey
+
+    package init(_ secret: Secret) { key = secret.withBytes { SymmetricKey(data: $0) } }
+
+    package func digest(_ text: String) -> [UInt8] { digest(Array(text.utf8)) }
+
+    package func digest(_ bytes: [UInt8]) -> [UInt8] {
+        Array(HMAC<SHA256>.authenticationCode(for: bytes, using: key))
+    }
+
+    package func matches(_ expected: [UInt8], _ bytes: [UInt8]) -> Bool {
+        ConstantTime.areEqual(expected, digest(bytes))
+    }
+}

@@ -1,0 +1,106 @@
+import VaultAPI
+
+// What is written down. One entry per use, refusal, lifecycle event and operator action; never a secret. The canonical
+// text of an entry is what the chain covers, and the columns beside it exist only to be searched.
+
+package enum AuditDecision: String, Sendable, CaseIterable { case allow, deny, none }
+
+/// Who caused an entry.
+package enum AuditPrincipal: Sendable, Equatable {
+    case app(keyID: APIKeyID, keyPrefix: String, actorID: ActorID?, caller: String?)
+    case operatorAccount(OperatorID)
+    case identityProvider(deliveryID: String)
+    case browser
+    case system
+}
+
+package struct AuditEntry: Sendable, Equatable {
+    package var id: AuditEventID
+    package var occurredAt: Instant
+    package var event: String
+    package var decision: AuditDecision
+    package var principal: AuditPrincipal
+    package var requestID: String?
+    package var appID: AppID?
+    package var userID: UserID?
+    package var grantID: GrantID?
+    package var providerID: String?
+    package var method: String?
+    /// The full address as the caller named it, before any injection.
+    package var url: String?
+    package var status: Int?
+    package var latencyMilliseconds: Int64?
+    package var reason: String?
+    /// The caller's own `X-Alter-Context`.
+    package var context: JSONObject?
+    package var peer: String?
+    package var details: JSONObject
+
+    package init(
+        event: String, decision: AuditDecision = .none, principal: AuditPrincipal, occurredAt: Instant,
+        requestID: String? = nil, appID: AppID? = nil, userID: UserID? = nil, grantID: GrantID? = nil,
+        providerID: String? = nil, method: String? = nil, url: String? = nil, status: Int? = nil,
+        latencyMilliseconds: Int64? = nil, reason: String? = nil, context: JSONObject? = nil, peer: String? = nil,
+        details: JSONObject = [:]
+    ) {
+        id = AuditEventID()
+        self.occurredAt = occurredAt
+        self.event = event
+        self.decision = decision
+        self.principal = principal
+        self.requestID = requestID
+        self.appID = appID
+        self.userID = userID
+        self.grantID = grantID
+        self.providerID = providerID
+        self.method = method
+        self.url = url
+        self.status = status
+        self.latencyMilliseconds = latencyMilliseconds
+        self.reason = reason
+        self.context = context
+        self.peer = peer
+        self.details = details
+    }
+
+    package var keyPrefix: String? {
+        if case .app(_, let prefix, _, _) = principal { prefix } else { nil }
+    }
+
+    /// The canonical form: members in this fixed order, absent ones left out.
+    package var json: JSONObject {
+        var object: JSONObject = [
+            "id": id.json, "occurred_at": .string(occurredAt.rfc3339), "event": .string(event),
+            "decision": .string(decision.rawValue), "principal": principalJSON,
+        ]
+        object["request_id"] = requestID.map(JSON.string)
+        object["app_id"] = appID?.json
+        object["user_id"] = userID?.json
+        object["grant_id"] = grantID?.json
+        object["provider_id"] = providerID.map(JSON.string)
+        object["method"] = method.map(JSON.string)
+        object["url"] = url.map(JSON.string)
+        object["status"] = status.map { .integer($0) }
+        object["latency_ms"] = latencyMilliseconds.map { .integer($0) }
+        object["reason"] = reason.map(JSON.string)
+        object["context"] = context.map(JSON.object)
+        object["peer"] = peer.map(JSON.string)
+        if !details.isEmpty { object["details"] = .object(details) }
+        return object
+    }
+
+    private var principalJSON: JSON {
+        switch principal {
+        case .app(let keyID, let keyPrefix, let actorID, let caller):
+            var object: JSONObject = ["type": "app", "key_id": keyID.json, "key_prefix": .string(keyPrefix)]
+            object["actor_id"] = actorID?.json
+            object["caller"] = caller.map(JSON.string)
+            return .object(object)
+        case .operatorAccount(let id): return ["type": "operator", "operator_id": id.json]
+        case .identityProvider(let deliveryID):
+            return ["type": "identity_provider", "delivery_id": .string(deliveryID)]
+        case .browser: return ["type": "browser"]
+        case .system: return ["type": "system"]
+        }
+    }
+}

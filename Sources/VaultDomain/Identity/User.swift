@@ -1,0 +1,43 @@
+import VaultAPI
+
+package enum UserStatus: String, Sendable, CaseIterable { case active, suspended, deprovisioned }
+
+/// An end user of one app, known by (app, issuer, value of the user-id claim).
+package struct User: Sendable, Equatable {
+    package var id: UserID
+    package var appID: AppID
+    package var issuer: String
+    /// Value of the mapped user-id claim: what the app knows the person by.
+    package var externalSubjectID: String
+    /// The `sub`: what lifecycle events name.
+    package var subject: String
+    package var email: String?
+    package var displayName: String?
+    package var status: UserStatus
+    /// Grows whenever everything that was allowed before must end.
+    package var epoch: Int64
+    package var groups: [String]
+    package var roles: [String]
+    package var firstSeenAt: Instant
+    package var lastSeenAt: Instant?
+
+    package init(
+        id: UserID, appID: AppID, issuer: String, externalSubjectID: String, subject: String, email: String? = nil,
+        displayName: String? = nil, status: UserStatus, epoch: Int64 = 1, groups: [String] = [], roles: [String] = [],
+        firstSeenAt: Instant, lastSeenAt: Instant? = nil
+    ) {
+        self.id = id
+        self.appID = appID
+        self.issuer = issuer
+        self.externalSubjectID = externalSubjectID
+        self.subject = subject
+        self.email = email
+        self.displayName = displayName
+        self.status = status
+        self.epoch = epoch
+        self.groups = groups
+        self.roles = roles
+        self.firstSeenAt = firstSeenAt
+        self.lastSeenAt = lastSeenAt
+    }
+}

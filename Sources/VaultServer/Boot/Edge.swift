@@ -1,0 +1,238 @@
+import Foundation
+import HTTPTypes
+import Hummingbird
+import Logging
+import NIOCore
+import VaultAPI
+import VaultDomain
+import VaultService
+import VaultStore
+
+// Every request passes here: limits, the caller's address, the right table, the caller, the handler, the answer, the log
+// line. Handlers below decode, call one verb and encode.
+
+struct EdgeContext: RequestContext {
+    var coreContext: CoreRequestContextStorage
+    let channel: any Channel
+
+    init(source: ApplicationRequestContextSource) {
+        coreContext = CoreRequestContextStorage(source: source)
+        channel = source.channel
+    }
+}
+
+struct Edge: HTTPResponder {
+    let vault: Vault
+    let settings: ServerSettings
+    let logger: Logger
+    let sdk: RouteTable<AppCaller>
+    let management: RouteTable<OperatorCaller>
+    let open: RouteTable<Visitor>
+
+    init(vault: Vault, settings: ServerSettings, logger: Logger) {
+        self.vault = vault
+        self.settings = settings
+        self.logger = logger
+        sdk = RouteTable(SDKRoutes(vault: vault).routes)
+        management = RouteTable(ManagementRoutes(vault: vault).routes)
+        open = RouteTable(
+            HealthRoutes(vault: vault).routes + ConnectRoutes(vault: vault).routes + WebhookRoutes(vault: vault).routes
+                + [OpenAPIDocument.route(management)])
+    }
+
+    private enum Area { case sdk, management, open }
+
+    func respond(to request: Request, context: EdgeContext) async throws -> Response {
+        let started = ContinuousClock.now
+        let requestID = UUID().uuidString.lowercased()
+        let origin = RequestOrigin(requestID: requestID, peer: peer(request, context.channel))
+        var route = "none"
+        var answer: Answer
+        do {
+            answer = try await dispatch(request, origin: origin, route: &route)
+        } catch let error as VaultError {
+            answer = error.answer
+            report(error, requestID: requestID)
+        } catch {
+            // The type only: a description may hold what the request held.
+            logger.error("unexpected error", metadata: ["request_id": "\(requestID)", "error": "\(type(of: error))"])
+            answer = VaultError(.internalError, "Something went wrong here. The request id is \(requestID).").answer
+        }
+        answer.headers.append((name: "X-Request-ID", value: requestID))
+        let elapsed = (ContinuousClock.now - started) / .milliseconds(1)
+        // The template and not the path: paths of pages hold references that must not be guessable from a log.
+        logger.info(
+            "request",
+            metadata: [
+                "request_id": "\(requestID)", "method": "\(request.method.rawValue.prefix(16))", "route": "\(route)",
+                "status": "\(answer.status)", "ms": "\(Int(elapsed.rounded()))",
+            ])
+        return response(answer)
+    }
+
+    private func report(_ error: VaultError, requestID: String) {
+        guard let cause = error.cause else { return }
+        let level: Logger.Level = error.code.status >= 500 ? .error : .notice
+        logger.log(
+            level: level, "refused",
+            metadata: ["request_id": "\(requestID)", "code": "\(error.code.rawValue)", "cause": "\(cause)"])
+    }
+
+    // MARK: Dispatch
+
+    private func dispatch(_ request: Request, origin: RequestOrigin, route: inout String) async throws -> Answer {
+        let target = request.head.path ?? ""
+        let parts = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        guard let path = parts.first, path.hasPrefix("/") else {
+            throw VaultError(.invalidRequest, "The request target must be a path.")
+        }
+        let method = request.method.rawValue
+        let openMatch = open.match(method: method, path: path)
+        let area: Area
+        if case .route = openMatch {
+            area = .open
+        } else {
+            area = path.hasPrefix("/sdk/") ? .sdk : path.hasPrefix("/api/v1/") ? .management : .open
+        }
+        let body = try await collectBody(request, limit: bodyLimit(area, path: path))
+        let exchange = Exchange(
+            method: method, path: path, rawQuery: parts.count == 2 ? parts[1] : nil, headers: Self.headers(request),
+            body: body,
+            origin: origin)
+        switch area {
+        case .open:
+            return try await handle(openMatch, exchange, Visitor(origin: origin), route: &route)
+        case .management:
+            let caller = try operatorCaller(exchange)
+            return try await handle(management.match(method: method, path: path), exchange, caller, route: &route)
+        case .sdk:
+            let signed = SignedRequest(method: method, target: target, headers: exchange.headers, body: body)
+            let caller = try await vault.authenticate(signed, origin: origin)
+            var answer: Answer
+            do {
+                answer = try await handle(sdk.match(method: method, path: path), exchange, caller, route: &route)
+            } catch let error as VaultError {
+                report(error, requestID: origin.requestID)
+                answer = error.answer
+            }
+            answer.headers += Self.callerHeaders(caller)
+            return answer
+        }
+    }
+
+    private func handle<Caller>(
+        _ match: RouteTable<Caller>.Match, _ exchange: Exchange, _ caller: Caller, route: inout String
+    ) async throws -> Answer {
+        switch match {
+        case .route(let found, let parameters):
+            route = found.template
+            var exchange = exchange
+            exchange.parameters = parameters
+            return try await found.handle(caller, exchange)
+        case .wrongMethod(let allowed):
+            var answer = VaultError(.methodNotAllowed, "This address does not take that method.").answer
+            answer.headers.append((name: "Allow", value: allowed.joined(separator: ", ")))
+            return answer
+        case .none:
+            throw VaultError(.notFound, "There is nothing at this address.")
+        }
+    }
+
+    private func operatorCaller(_ exchange: Exchange) throws -> OperatorCaller {
+        guard let header = exchange.header("authorization"), header.lowercased().hasPrefix("bearer ") else {
+            throw Vault.unauthenticated
+        }
+        return try vault.authenticateOperator(token: String(header.dropFirst("bearer ".count)), origin: exchange.origin)
+    }
+
+    private static func callerHeaders(_ caller: AppCaller) -> [(name: String, value: String)] {
+        var headers: [(name: String, value: String)] = []
+        if let actorID = caller.actorID { headers.append((name: "X-Alter-Actor-ID", value: actorID.text)) }
+        if caller.isKeyDeprecated { headers.append((name: "X-Alter-Key-Deprecated", value: "true")) }
+        if let window = caller.rateWindow {
+            headers.append((name: "X-RateLimit-Limit", value: String(window.limit)))
+            headers.append((name: "X-RateLimit-Remaining", value: String(max(0, window.limit - window.used))))
+            headers.append((name: "X-RateLimit-Reset", value: String(window.endsAt.seconds)))
+        }
+        return headers
+    }
+
+    // MARK: Reading
+
+    private static func headers(_ request: Request) -> [(name: String, value: String)] {
+        request.headers.map { (name: $0.name.canonicalName, value: $0.value.trimmingCharacters(in: .whitespaces)) }
+    }
+
+    private func bodyLimit(_ area: Area, path: String) -> Int {
+        path == "/sdk/proxy" || path.hasPrefix("/webhooks/") ? Limits.requestBodyBytesMax : 1024 * 1024
+    }
+
+    /// The whole body, bounded in size and in the time that a client may take to send it.
+    private func collectBody(_ request: Request, limit: Int) async throws -> [UInt8] {
+        if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limit {
+            throw Self.tooLarge(limit)
+        }
+        let buffer = try await withThrowingTaskGroup(of: ByteBuffer.self) { group in
+            group.addTask {
+                do {
+                    return try await request.body.collect(upTo: limit)
+                } catch is NIOTooManyBytesError {
+                    throw Self.tooLarge(limit)
+                } catch let error as HTTPError where error.status == .contentTooLarge {
+                    throw Self.tooLarge(limit)
+                }
+            }
+            group.addTask {
+                try await Task.sleep(for: .seconds(Limits.bodySecondsMax))
+                throw VaultError(.requestTimeout, "The body took too long to arrive.")
+            }
+            defer { group.cancelAll() }
+            guard let buffer = try await group.next() else { throw CancellationError() }
+            return buffer
+        }
+        return Array(buffer.readableBytesView)
+    }
+
+    private static func tooLarge(_ limit: Int) -> VaultError {
+        VaultError(.bodyTooLarge, "The body is larger than \(limit) bytes.")
+    }
+
+    /// The TCP peer; behind a trusted proxy, the right-most untrusted address of `X-Forwarded-For`.
+    private func peer(_ request: Request, _ channel: any Channel) -> IPAddress? {
+        guard let address = channel.remoteAddress?.ipAddress.flatMap({ IPAddress($0) }) else { return nil }
+        guard settings.isTrustedProxy(address), let field = HTTPField.Name("X-Forwarded-For") else { return address }
+        for hop in request.headers[values: field].flatMap({ $0.split(separator: ",") }).reversed() {
+            guard let forwarded = IPAddress(hop.trimmingCharacters(in: .whitespaces)) else { return nil }
+            if !settings.isTrustedProxy(forwarded) { return forwarded }
+        }
+        return address
+    }
+
+    // MARK: Answering
+
+    private func response(_ answer: Answer) -> Response {
+        var fields = HTTPFields()
+        for (name, value) in answer.headers + standardHeaders {
+            guard let field = HTTPField.Name(name), field == .setCookie || !fields.contains(field) else { continue }
+            fields.append(HTTPField(name: field, value: value))
+        }
+        // A connection whose body was not read to its end cannot carry another request.
+        if answer.status == 408 || answer.status == 413 { fields[.connection] = "close" }
+        return Response(
+            status: HTTPResponse.Status(code: answer.status), headers: fields,
+            body: answer.body.isEmpty ? ResponseBody() : ResponseBody(byteBuffer: ByteBuffer(bytes: answer.body)))
+    }
+
+    private var standardHeaders: [(name: String, value: String)] {
+        [
+            (name: "Cache-Control", value: "no-store"), (name: "X-Content-Type-Options", value: "nosniff"),
+            (name: "Referrer-Policy", value: "no-referrer"),
+            (name: "Content-Security-Policy", value: "default-src 'none'; frame-ancestors 'none'"),
+        ] + (settings.isPublicURLSecure ? [(name: "Strict-Transport-Security", value: "max-age=31536000")] : [])
+    }
+}
+
+/// Somebody who has not said who they are: browsers on their way through Connect, identity providers, health checks.
+struct Visitor: Sendable {
+    let origin: RequestOrigin
+}

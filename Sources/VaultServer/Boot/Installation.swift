@@ -1,0 +1,116 @@
+import Foundation
+import Logging
+import VaultAPI
+import VaultCrypto
+import VaultService
+import VaultStore
+import VaultUpstream
+
+// An installation on disk: data folder, master key, key store, database. Opened by `serve` and by commands that work on
+// the database directly, also at the same time.
+
+package struct InstallationError: Error, CustomStringConvertible {
+    package let description: String
+}
+
+package struct Installation: Sendable {
+    package let vault: Vault
+    private let store: Store
+    private let keys: KeyStore
+    private let client: GuardedClient
+
+    package init(settings: ServerSettings, publicURL: String, logger: Logger) throws {
+        do {
+            try FileManager.default.createDirectory(
+                atPath: settings.dataDirectory, withIntermediateDirectories: true,
+                attributes: [.posixPermissions: 0o700])
+            let masterKey = try Self.masterKey(settings)
+            store = try Store(sqlitePath: settings.databasePath)
+            keys = try KeyStore(sqlitePath: settings.dataDirectory + "/keys.db", masterKey: masterKey)
+        } catch KeyStoreError.wrongMasterKey {
+            throw InstallationError(description: "the master key does not open this installation's key store")
+        } catch StoreError.unavailable(let reason) {
+            throw InstallationError(description: "the database cannot be opened: \(reason)")
+        } catch let error as CocoaError {
+            throw InstallationError(description: "the data folder cannot be used: error \(error.code.rawValue)")
+        }
+        client = GuardedClient(allowsPrivateAddresses: settings.isDevelopment)
+        let client = client
+        vault = try Vault(
+            configuration: VaultConfiguration(publicURL: publicURL, isDevelopment: settings.isDevelopment),
+            store: store, keys: keys,
+            send: { try await client.send($0) },
+            now: { Instant(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) }, logger: logger)
+    }
+
+    package func close() async throws {
+        await client.shutdown()
+        try store.close()
+        try keys.close()
+    }
+
+    /// Facts of the database for the start-up log.
+    package func databaseSettings() throws -> [String: String] { try store.settings() }
+
+    // MARK: The master key
+
+    private static func masterKey(_ settings: ServerSettings) throws -> MasterKey {
+        if let command = settings.masterKeyCommand {
+            return try parse(try output(of: command), source: "the master key command")
+        }
+        let path = settings.masterKeyFile
+        if !FileManager.default.fileExists(atPath: path) {
+            // A key store without its key must never get a new one: everything in it would be lost silently.
+            guard !FileManager.default.fileExists(atPath: settings.dataDirectory + "/keys.db") else {
+                throw InstallationError(description: "the key store exists but the master key file does not")
+            }
+            try create(path)
+        }
+        let attributes = try FileManager.default.attributesOfItem(atPath: path)
+        guard let mode = attributes[.posixPermissions] as? Int, mode & 0o077 == 0 else {
+            throw InstallationError(
+                description: "the master key file must not be readable by others: set its mode to 0600")
+        }
+        return try parse(try Data(contentsOf: URL(fileURLWithPath: path)), source: "the master key file")
+    }
+
+    /// Written whole under another name, made durable, then linked: a crash leaves no half key, and of two first starts
+    /// one wins.
+    private static func create(_ path: String) throws {
+        let text = Data(RandomBytes.make(MasterKey.byteCount)).base64EncodedString() + "\n"
+        let temporary = path + "." + Hex.encode(RandomBytes.make(6))
+        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL, 0o600)
+        guard descriptor >= 0 else { throw InstallationError(description: "the master key file cannot be written") }
+        let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        try handle.write(contentsOf: Data(text.utf8))
+        try handle.synchronize()
+        try handle.close()
+        let isLinked = link(temporary, path) == 0 || errno == EEXIST
+        unlink(temporary)
+        guard isLinked else { throw InstallationError(description: "the master key file cannot be written") }
+    }
+
+    /// Base64 of 32 bytes.
+    private static func parse(_ data: Data, source: String) throws -> MasterKey {
+        let text = String(decoding: data, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+        guard let bytes = Data(base64Encoded: text), let key = MasterKey(Array(bytes)) else {
+            throw InstallationError(description: "\(source) must hold base64 of \(MasterKey.byteCount) bytes")
+        }
+        return key
+    }
+
+    private static func output(of command: String) throws -> Data {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        process.arguments = ["-c", command]
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        try process.run()
+        let data = pipe.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else {
+            throw InstallationError(description: "the master key command failed")
+        }
+        return data
+    }
+}

@@ -1,0 +1,144 @@
+import Foundation
+import VaultAPI
+import VaultDomain
+import VaultService
+
+// Routes as data. A table holds the routes of one kind of caller, so that a handler that needs a caller cannot be
+// mounted where there is none; the OpenAPI document and the test that walks every route read the same tables.
+
+/// What a handler gets of a request: everything decoded once, nothing of the connection.
+struct Exchange: Sendable {
+    let method: String
+    /// Without the query, as received.
+    let path: String
+    let rawQuery: String?
+    let headers: [(name: String, value: String)]
+    let body: [UInt8]
+    let origin: RequestOrigin
+    /// Values of the `{…}` segments, percent-decoded.
+    var parameters: [String: String] = [:]
+
+    func parameter(_ name: String) -> String { parameters[name] ?? "" }
+
+    /// The one value of a header field.
+    func header(_ name: String) -> String? {
+        let values = headers.filter { $0.name == name }.map(\.value)
+        return values.count == 1 ? values[0] : nil
+    }
+
+    /// The query as an object of strings; a repeated name is refused.
+    func query() throws -> JSONObject {
+        var object = JSONObject()
+        for (name, value) in FormText.decode(rawQuery ?? "") {
+            guard object[name] == nil else { throw VaultError.validation(String(name.prefix(64)), "is given twice") }
+            object[name] = .string(value)
+        }
+        return object
+    }
+
+    /// The body's fields; an empty body is an empty object where `allowsEmpty`.
+    func fields(_ unknownMembers: Fields.UnknownMembers, allowsEmpty: Bool = false) throws -> Fields {
+        if body.isEmpty, allowsEmpty { return Fields([:], unknownMembers: unknownMembers) }
+        return try Fields(body: body, unknownMembers: unknownMembers)
+    }
+}
+
+/// What a handler answers.
+struct Answer: Sendable {
+    var status: Int
+    var headers: [(name: String, value: String)] = []
+    var body: [UInt8] = []
+
+    static func json(_ value: JSON, status: Int = 200) -> Answer {
+        Answer(status: status, headers: [(name: "Content-Type", value: "application/json")], body: value.bytes)
+    }
+
+    static func json(_ object: JSONObject, status: Int = 200) -> Answer { json(.object(object), status: status) }
+
+    static let noContent = Answer(status: 204)
+
+    static func redirect(_ location: String) -> Answer {
+        Answer(status: 303, headers: [(name: "Location", value: location)])
+    }
+}
+
+/// One operation: where it is, what it says about itself, and what it does.
+struct Route<Caller: Sendable>: Sendable {
+    let method: String
+    /// `/api/v1/apps/{app_id}`
+    let template: String
+    let summary: String
+    let successStatus: Int
+    let handle: @Sendable (Caller, Exchange) async throws -> Answer
+
+    init(
+        _ method: String, _ template: String, _ summary: String, status: Int = 200,
+        _ handle: @escaping @Sendable (Caller, Exchange) async throws -> Answer
+    ) {
+        self.method = method
+        self.template = template
+        self.summary = summary
+        successStatus = status
+        self.handle = handle
+    }
+}
+
+/// Matches exact paths: a doubled or trailing slash names nothing.
+struct RouteTable<Caller: Sendable>: Sendable {
+    enum Match: Sendable {
+        case route(Route<Caller>, parameters: [String: String])
+        case wrongMethod(allowed: [String])
+        case none
+    }
+
+    let routes: [Route<Caller>]
+    private let byLength: [Int: [(segments: [Substring], route: Route<Caller>)]]
+
+    init(_ routes: [Route<Caller>]) {
+        self.routes = routes
+        byLength = Dictionary(
+            grouping: routes.map {
+                (segments: $0.template.split(separator: "/", omittingEmptySubsequences: false), route: $0)
+            },
+            by: \.segments.count)
+    }
+
+    func match(method: String, path: String) -> Match {
+        let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+        var allowed: [String] = []
+        for (segments, route) in byLength[parts.count] ?? [] {
+            guard let parameters = Self.parameters(segments, parts) else { continue }
+            if route.method == method { return .route(route, parameters: parameters) }
+            allowed.append(route.method)
+        }
+        return allowed.isEmpty ? .none : .wrongMethod(allowed: allowed)
+    }
+
+    private static func parameters(_ segments: [Substring], _ parts: [Substring]) -> [String: String]? {
+        var parameters: [String: String] = [:]
+        for (segment, part) in zip(segments, parts) {
+            if segment.hasPrefix("{") {
+                guard !part.isEmpty, let value = String(part).removingPercentEncoding else { return nil }
+                parameters[String(segment.dropFirst().dropLast())] = value
+            } else if segment != part {
+                return nil
+            }
+        }
+        return parameters
+    }
+}
+
+/// `application/x-www-form-urlencoded`, for queries and form bodies.
+enum FormText {
+    static func decode(_ text: String) -> [(name: String, value: String)] {
+        text.split(separator: "&", omittingEmptySubsequences: true).map { piece in
+            let pair = piece.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            return (name: decoded(pair[0]), value: pair.count == 2 ? decoded(pair[1]) : "")
+        }
+    }
+
+    private static func decoded(_ text: Substring) -> String {
+        let spaced = String(text).replacing("+", with: " ")
+        return spaced.removingPercentEncoding ?? spaced
+    }
+}

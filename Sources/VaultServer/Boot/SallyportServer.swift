@@ -1,0 +1,87 @@
+import Foundation
+import Hummingbird
+import HummingbirdCore
+import HummingbirdTLS
+import Logging
+import NIOCore
+import NIOSSL
+import ServiceLifecycle
+import UnixSignals
+import VaultAPI
+import VaultDomain
+import VaultService
+
+// The server process put together: limits, listener, edge, background work. `serve`, `demo` and the tests start it here.
+
+package struct SallyportServer: Sendable {
+    private let settings: ServerSettings
+    private let installation: Installation
+    private let logger: Logger
+
+    /// Connections that send nothing, and headers that drip, are closed after this.
+    private static let idleSeconds: Int64 = 30
+    /// In-flight requests get this long at a graceful stop; a stuck one is then cut.
+    private static let shutdownSeconds = 20
+
+    package init(settings: ServerSettings, installation: Installation, logger: Logger) {
+        self.settings = settings
+        self.installation = installation
+        self.logger = logger
+    }
+
+    /// Serves until the task is cancelled or a signal asks to stop. `onListening` gets the address once requests are
+    /// accepted.
+    package func run(
+        stoppingOn signals: [UnixSignal], onListening: @escaping @Sendable (String) async -> Void
+    ) async throws {
+        let vault = installation.vault
+        try await vault.recover()
+        let settings = settings
+        let application = Application(
+            responder: Edge(vault: vault, settings: settings, logger: logger), server: try serverBuilder(),
+            configuration: ApplicationConfiguration(
+                address: .hostname(settings.listenHost, port: settings.listenPort), serverName: nil,
+                availableConnectionsDelegate: MaximumAvailableConnections(
+                    ProcessLimits.connectionsMax(), logger: logger)),
+            onServerRunning: { channel in
+                await onListening(settings.address(boundPort: channel.localAddress?.port ?? settings.listenPort))
+            }, logger: Self.quiet(logger))
+        var configuration = ServiceGroupConfiguration(
+            services: [RevocationWorker(vault: vault), Housekeeping(vault: vault), application],
+            gracefulShutdownSignals: signals, logger: Self.quiet(logger))
+        configuration.maximumGracefulShutdownDuration = .seconds(Self.shutdownSeconds)
+        try await ServiceGroup(configuration: configuration).run()
+    }
+
+    /// The framework's own lines may quote requests; ours do not.
+    private static func quiet(_ logger: Logger) -> Logger {
+        var quiet = logger
+        quiet.logLevel = .critical
+        return quiet
+    }
+
+    private func serverBuilder() throws -> HTTPServerBuilder {
+        var decoder = HTTP1Channel.Configuration.DecoderConfiguration()
+        decoder.maxHeaderFieldSize = 32 * 1024
+        decoder.maxHeaderListSize = 64 * 1024
+        decoder.maxHeaderFieldCount = 100
+        let plain = HTTPServerBuilder.http1(
+            configuration: HTTP1Channel.Configuration(
+                additionalChannelHandlers: [ConnectionRulesInstaller()], idleTimeout: .seconds(Self.idleSeconds),
+                httpDecoderConfiguration: decoder))
+        guard let certificate = settings.tlsCertificate, let key = settings.tlsKey else { return plain }
+        var tls = TLSConfiguration.makeServerConfiguration(
+            certificateChain: try NIOSSLCertificate.fromPEMFile(certificate).map { .certificate($0) },
+            privateKey: .privateKey(try NIOSSLPrivateKey(file: key, format: .pem)))
+        tls.minimumTLSVersion = .tlsv12
+        return try .tls(plain, tlsConfiguration: tls)
+    }
+}
+
+extension ServerSettings {
+    /// Where this process answers: the public address where one is set, else the listener's own.
+    package func address(boundPort: Int) -> String {
+        let host = listenHost.contains(":") ? "[\(listenHost)]" : listenHost
+        return "\(tlsCertificate == nil ? "http" : "https")://\(host):\(boundPort)"
+    }
+}

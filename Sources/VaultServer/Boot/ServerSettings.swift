@@ -1,0 +1,139 @@
+import Foundation
+import VaultAPI
+import VaultDomain
+
+/// The settings of one server process, checked as a whole.
+package struct ServerSettings: Sendable {
+    package var listenHost: String
+    package var listenPort: Int
+    package var publicURL: String?
+    package var dataDirectory: String
+    package var databasePath: String
+    package var masterKeyFile: String
+    package var masterKeyCommand: String?
+    package var tlsCertificate: String?
+    package var tlsKey: String?
+    package var trustedProxies: [IPRange]
+    package var isDevelopment: Bool
+
+    /// What was given, by flag or environment; absent means the default.
+    package struct Input: Sendable {
+        package var listen: String?
+        package var publicURL: String?
+        package var database: String?
+        package var dataDirectory: String?
+        package var masterKeyFile: String?
+        package var masterKeyCommand: String?
+        package var tlsCertificate: String?
+        package var tlsKey: String?
+        package var trustedProxies: String?
+        package var isDevelopment = false
+
+        package init() {}
+
+        /// The environment's part of the settings.
+        package init(environment: [String: String]) {
+            listen = environment["SALLYPORT_LISTEN"]
+            publicURL = environment["SALLYPORT_PUBLIC_URL"]
+            database = environment["SALLYPORT_DATABASE"]
+            dataDirectory = environment["SALLYPORT_DATA_DIR"]
+            masterKeyFile = environment["SALLYPORT_MASTER_KEY_FILE"]
+            masterKeyCommand = environment["SALLYPORT_MASTER_KEY_COMMAND"]
+            tlsCertificate = environment["SALLYPORT_TLS_CERTIFICATE"]
+            tlsKey = environment["SALLYPORT_TLS_KEY"]
+            trustedProxies = environment["SALLYPORT_TRUSTED_PROXIES"]
+        }
+    }
+
+    /// Every problem of the settings, one sentence each.
+    package struct Invalid: Error {
+        package let problems: [String]
+    }
+
+    package init(_ input: Input) throws(Invalid) {
+        var problems: [String] = []
+        (listenHost, listenPort) = Self.listenAddress(input.listen ?? "127.0.0.1:8787", &problems)
+        dataDirectory = input.dataDirectory ?? FileManager.default.currentDirectoryPath + "/sallyport-data"
+        databasePath = dataDirectory + "/sallyport.db"
+        if let database = input.database {
+            if database.hasPrefix("sqlite:"), database.utf8.count > "sqlite:".utf8.count {
+                databasePath = String(database.dropFirst("sqlite:".count))
+            } else {
+                // Never the value: it may hold a password.
+                problems.append("database: must be sqlite:<path> in this version")
+            }
+        }
+        masterKeyFile = input.masterKeyFile ?? dataDirectory + "/master.key"
+        masterKeyCommand = input.masterKeyCommand
+        if input.masterKeyFile != nil, input.masterKeyCommand != nil {
+            problems.append("master key: give SALLYPORT_MASTER_KEY_FILE or SALLYPORT_MASTER_KEY_COMMAND, not both")
+        }
+        tlsCertificate = input.tlsCertificate
+        tlsKey = input.tlsKey
+        if (input.tlsCertificate == nil) != (input.tlsKey == nil) {
+            problems.append("tls: --tls-certificate and --tls-key belong together")
+        }
+        for path in [input.tlsCertificate, input.tlsKey].compactMap(\.self)
+        where !FileManager.default.isReadableFile(atPath: path) {
+            problems.append("tls: \(path) cannot be read")
+        }
+        trustedProxies = []
+        for text in (input.trustedProxies ?? "").split(separator: ",").map({ $0.trimmingCharacters(in: .whitespaces) })
+        where !text.isEmpty {
+            guard let range = IPRange(text) else {
+                problems.append("trusted proxies: \(text) is not an address or CIDR range")
+                continue
+            }
+            trustedProxies.append(range)
+        }
+        isDevelopment = input.isDevelopment
+        if isDevelopment, !Self.isLoopback(listenHost) {
+            problems.append(
+                "development: only with a loopback listener, because it lets the vault call private addresses")
+        }
+        publicURL = Self.publicURL(input.publicURL, &problems)
+        guard problems.isEmpty else { throw Invalid(problems: problems) }
+    }
+
+    private static func listenAddress(_ text: String, _ problems: inout [String]) -> (String, Int) {
+        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
+            (0...65535).contains(port)
+        else {
+            problems.append("listen: must be host:port, for example 127.0.0.1:8787")
+            return ("127.0.0.1", 0)
+        }
+        let host = String(text[..<colon]).trimmingCharacters(in: CharacterSet(charactersIn: "[]"))
+        if IPAddress(host) == nil, host != "localhost" {
+            problems.append("listen: the host must be an IP address or localhost")
+        }
+        return (host, port)
+    }
+
+    /// An origin: pages and redirect addresses are appended to it as they are.
+    private static func publicURL(_ text: String?, _ problems: inout [String]) -> String? {
+        guard let text else { return nil }
+        do {
+            let address = try WebAddress(text)
+            guard address.path == "/", address.query == nil else {
+                problems.append("public url: must be an origin without a path, for example https://vault.example.com")
+                return nil
+            }
+            let isLocal = address.host == "localhost" || address.ipAddress?.isLoopback == true
+            if address.scheme == "http", !isLocal {
+                problems.append("public url: must be https unless it is on loopback")
+            }
+            return address.origin
+        } catch {
+            problems.append("public url: \(error.reason)")
+            return nil
+        }
+    }
+
+    private static func isLoopback(_ host: String) -> Bool {
+        host == "localhost" || IPAddress(host)?.isLoopback == true
+    }
+
+    package var isPublicURLSecure: Bool { publicURL?.hasPrefix("https://") ?? false }
+
+    package func isTrustedProxy(_ address: IPAddress) -> Bool { trustedProxies.contains { $0.contains(address) } }
+}

@@ -1,0 +1,63 @@
+import VaultAPI
+import VaultCrypto
+import VaultService
+import VaultStore
+
+/// Paging of management lists: `?limit=` and `?cursor=`, answered as `{items, next_cursor}`.
+///
+/// A cursor names the list, the app and the filter it belongs to; another one's is refused (management contract).
+struct Paging: Sendable {
+    let limit: Int
+    let position: PagePosition
+    private let fingerprint: String
+
+    /// Reads `limit` and `cursor` from the query. `filter` is every other parameter that shapes the list.
+    init(_ fields: Fields, path: String, filter: JSONObject) {
+        limit =
+            fields.optionalString("limit", length: 1...8).flatMap { text -> Int? in
+                guard let value = Int(text), (1...Limits.pageMax).contains(value) else {
+                    fields.report("limit", "must be a number from 1 to \(Limits.pageMax)")
+                    return nil
+                }
+                return value
+            } ?? Limits.pageDefault
+        fingerprint = String(Hex.encode(Digest.sha256(path + JSON.object(filter).text)).prefix(16))
+        guard let text = fields.optionalString("cursor", length: 1...512) else {
+            position = .start
+            return
+        }
+        guard let bytes = Base64URL.decode(text), let object = (try? JSON(parsing: bytes))?.object,
+            object["list"]?.string == fingerprint, let at = object["at"]?.number?.integer, let id = object["id"]?.string
+        else {
+            fields.report("cursor", "does not belong to this list")
+            position = .start
+            return
+        }
+        position = PagePosition(at: at, id: id)
+    }
+
+    /// The answer for rows that were asked for with `limit + 1`.
+    func answer<Item>(_ rows: [Item], position: (Item) -> PagePosition, json: (Item) -> JSON) -> Answer {
+        let page = rows.prefix(limit)
+        var next: JSON = .null
+        if rows.count > limit, let last = page.last {
+            let position = position(last)
+            let cursor: JSON = ["list": .string(fingerprint), "at": .integer(position.at), "id": .string(position.id)]
+            next = .string(Base64URL.encode(cursor.bytes))
+        }
+        return .json(["items": .array(page.map(json)), "next_cursor": next])
+    }
+}
+
+extension Exchange {
+    /// The query as fields; unknown parameters are refused.
+    func queryFields() throws -> Fields { Fields(try query(), unknownMembers: .refused) }
+
+    /// The part of the query that shapes a list, for its cursors.
+    func listFilter() throws -> JSONObject {
+        var filter = try query()
+        filter["limit"] = nil
+        filter["cursor"] = nil
+        return filter
+    }
+}

@@ -1,0 +1,166 @@
+import VaultAPI
+import VaultCrypto
+import VaultDomain
+import VaultService
+import VaultStore
+import VaultUpstream
+
+// The identity provider of an app, and its webhooks.
+
+extension ManagementRoutes {
+    private static let provider = app + "/identity-provider"
+
+    var identityProviderRoutes: [Route<OperatorCaller>] {
+        [
+            Route("POST", Self.provider + "/discover", "Look at an issuer; saves nothing") { caller, exchange in
+                let fields = try exchange.fields(.refused)
+                let issuerURL = fields.string("issuer_url")
+                try fields.finish()
+                return .json(
+                    try await vault.discoverIdentityProvider(caller, appID: exchange.appID, issuerURL: issuerURL).json)
+            },
+            Route("POST", Self.provider, "Add the identity provider", status: 201) { caller, exchange in
+                let fields = try exchange.fields(.refused)
+                let settings = IdentityProviderSettings(
+                    issuerURL: fields.string("issuer_url"),
+                    type: fields.optionalChoice("idp_type", IdentityProviderType.self),
+                    audience: fields.optionalString("audience", length: 1...512),
+                    userIDClaim: fields.readClaim("user_id_claim"),
+                    groupClaim: fields.readClaim("group_claim"), roleClaim: fields.readClaim("role_claim"))
+                try fields.finish()
+                let provider = try await vault.addIdentityProvider(caller, appID: exchange.appID, settings)
+                return .json(json(provider), status: 201)
+            },
+            Route("GET", Self.provider, "Read the identity provider") { caller, exchange in
+                .json(json(try vault.identityProvider(caller, appID: exchange.appID)))
+            },
+            Route("PATCH", Self.provider, "Change claims or audience; claims lock with the first sign-in") {
+                caller, exchange in
+                let fields = try exchange.fields(.refused)
+                let change = ClaimChange(
+                    userIDClaim: fields.readClaim("user_id_claim"), groupClaim: fields.readNullableClaim("group_claim"),
+                    roleClaim: fields.readNullableClaim("role_claim"), audience: fields.readNullableClaim("audience"))
+                try fields.finish()
+                return .json(json(try await vault.changeClaims(caller, appID: exchange.appID, change)))
+            },
+            Route("DELETE", Self.provider, "Remove the identity provider", status: 204) { caller, exchange in
+                try await vault.removeIdentityProvider(caller, appID: exchange.appID)
+                return .noContent
+            },
+        ] + webhookRoutes
+    }
+
+    private var webhookRoutes: [Route<OperatorCaller>] {
+        let webhooks = Self.provider + "/webhooks"
+        return [
+            Route("POST", webhooks, "Enable webhooks; a secret made here is shown this once", status: 201) {
+                caller, exchange in
+                let (provider, secret) = try await setSecret(caller, exchange, isRotation: false)
+                return .json(secret.adding(to: ["url": .string(vault.webhookAddress(provider))]), status: 201)
+            },
+            Route("POST", webhooks + "/rotate", "Replace the webhook secret; the old one dies at once") {
+                caller, exchange in
+                let (_, secret) = try await setSecret(caller, exchange, isRotation: true)
+                return .json(secret.adding(to: [:]))
+            },
+            Route("GET", webhooks, "Read the state of webhooks and their latest deliveries") { caller, exchange in
+                .json(try status(try vault.identityProvider(caller, appID: exchange.appID)))
+            },
+            Route("DELETE", webhooks, "Disable webhooks", status: 204) { caller, exchange in
+                try await vault.disableWebhooks(caller, appID: exchange.appID)
+                return .noContent
+            },
+        ]
+    }
+
+    /// A secret that was made here and leaves once.
+    private struct ShownSecret {
+        let text: String?
+
+        func adding(to object: JSONObject) -> JSONObject {
+            var object = object
+            object["signing_secret"] = text.map(JSON.string)
+            return object
+        }
+    }
+
+    private func setSecret(_ caller: OperatorCaller, _ exchange: Exchange, isRotation: Bool) async throws -> (
+        IdentityProviderRecord, ShownSecret
+    ) {
+        let fields = try exchange.fields(.refused, allowsEmpty: true)
+        let presented = fields.optionalString("signing_secret", length: 1...512)
+        try fields.finish()
+        let result = try await vault.setWebhookSecret(
+            caller, appID: exchange.appID, presented: presented, isRotation: isRotation)
+        return (result.provider, ShownSecret(text: result.generated?.revealed()))  // plaintext leaves here
+    }
+
+    private func status(_ provider: IdentityProviderRecord) throws -> JSONObject {
+        let deliveries = try vault.deliveries(provider)
+        var counts = JSONObject()
+        for (outcome, count) in deliveries.counts { counts[outcome] = .integer(count) }
+        return [
+            "enabled": .bool(provider.webhooksEnabledAt != nil), "url": .string(vault.webhookAddress(provider)),
+            "last_delivery_at": .optional(deliveries.latest.first?.receivedAt), "counts": .object(counts),
+            "deliveries": .array(
+                deliveries.latest.map { delivery in
+                    [
+                        "id": delivery.id.json, "received_at": .string(delivery.receivedAt.rfc3339),
+                        "event_type": .string(delivery.eventType), "outcome": .string(delivery.outcome),
+                        "detail": .optional(delivery.detail),
+                    ]
+                }),
+            "event_map": .object(LifecycleEventMap.defaults(for: provider.type)),
+        ]
+    }
+
+    private func json(_ provider: IdentityProviderRecord) -> JSONObject {
+        let configuration = vault.configuration
+        return [
+            "id": provider.id.json, "idp_type": .string(provider.type.rawValue), "issuer": .string(provider.issuer),
+            "audience": .optional(provider.audience), "user_id_claim": .string(provider.claims.userID),
+            "group_claim": .optional(provider.claims.group), "role_claim": .optional(provider.claims.role),
+            "claims_locked": .bool(provider.claimsLockedAt != nil), "locked_at": .optional(provider.claimsLockedAt),
+            "first_sign_in_at": .optional(provider.claimsLockedAt),
+            "webhooks": [
+                "enabled": .bool(provider.webhooksEnabledAt != nil), "url": .string(vault.webhookAddress(provider)),
+            ],
+            "webhook_url": .string(vault.webhookAddress(provider)), "sign_in": .null,
+            "redirect_uris": [
+                .string(configuration.address(SitePath.sdkSignInCallback.path)),
+                .string(configuration.address(SitePath.walletSignInCallback.path)),
+            ],
+            "wallet_logout_url": .string(configuration.address(SitePath.walletSignIn.path)),
+            "created_at": .string(provider.createdAt.rfc3339),
+        ]
+    }
+}
+
+extension Fields {
+    fileprivate func readClaim(_ name: String) -> String? { optionalString(name, length: 1...255) }
+
+    /// Absent: unchanged. `null`: none.
+    fileprivate func readNullableClaim(_ name: String) -> String?? {
+        guard isPresent(name) else { return nil }
+        return .some(optionalString(name, length: 1...512))
+    }
+}
+
+extension DiscoveredProvider {
+    fileprivate var json: JSONObject {
+        [
+            "idp_type": .string(type.rawValue), "issuer": .string(document.issuer),
+            "authorization_endpoint": .string(document.authorizationEndpoint),
+            "token_endpoint": .string(document.tokenEndpoint),
+            "jwks_uri": .string(document.jwksURI), "end_session_endpoint": .optional(document.endSessionEndpoint),
+            "suggested_claims": [
+                "user_id": .string(suggestedClaims.userID), "group": .optional(suggestedClaims.group),
+                "role": .optional(suggestedClaims.role),
+            ],
+            "capabilities": [
+                "jwt_sync": .bool(capabilities.jwtSync), "oidc_sign_in": .bool(capabilities.oidcSignIn),
+                "webhooks": .bool(capabilities.webhooks), "rp_initiated_logout": .bool(capabilities.rpInitiatedLogout),
+            ],
+        ]
+    }
+}

@@ -1,0 +1,132 @@
+import Foundation
+import VaultAPI
+import VaultCrypto
+import VaultService
+import VaultStore
+
+// Connect in the browser: the hosted page, its form, and the way back from providers. The browser is known by a random
+// cookie; the form carries a token that is bound to it.
+
+struct ConnectRoutes: Sendable {
+    let vault: Vault
+
+    var routes: [Route<Visitor>] {
+        [
+            Route("GET", "/connect/{session}", "The hosted Connect page") { _, exchange in
+                try await page(exchange) { reference, browser in .page(try vault.connectView(reference: reference)) }
+            },
+            Route("POST", "/connect/{session}", "Choose, decline or finish") { _, exchange in
+                try await submit(exchange)
+            },
+            Route("GET", SitePath.oauthCallback.path, "Back from a provider") { _, exchange in
+                try await callback(exchange)
+            },
+            Route("GET", SitePath.stylesheet.path, "The style sheet") { _, _ in
+                Answer(
+                    status: 200,
+                    headers: [
+                        (name: "Content-Type", value: "text/css; charset=utf-8"),
+                        (name: "Cache-Control", value: "public, max-age=300"),
+                    ], body: Array(Stylesheet.css.utf8))
+            },
+        ]
+    }
+
+    private func submit(_ exchange: Exchange) async throws -> Answer {
+        guard exchange.header("content-type")?.lowercased().hasPrefix("application/x-www-form-urlencoded") == true
+        else {
+            return Self.refusal(VaultError(.invalidRequest, "This form can only be sent from its own page."))
+        }
+        let form = FormText.decode(String(decoding: exchange.body, as: UTF8.self))
+        func field(_ name: String) -> String? { form.first { $0.name == name }?.value }
+        return try await page(exchange) { reference, browser in
+            guard let browser, isOurOrigin(exchange), let token = field("csrf"),
+                vault.isFormToken(token, browserKey: browser, page: reference)
+            else {
+                throw VaultError(
+                    .forbidden, "The page was open for too long or in another browser. Open the link again.")
+            }
+            if let provider = field("provider") {
+                return try await vault.startConnecting(reference: reference, providerID: provider, browserKey: browser)
+            }
+            if let declined = field("decline") {
+                return .page(
+                    try await vault.decline(reference: reference, providerID: declined == "all" ? nil : declined))
+            }
+            return .page(try await vault.finishConnecting(reference: reference))
+        }
+    }
+
+    private func callback(_ exchange: Exchange) async throws -> Answer {
+        do {
+            var query: [String: String] = [:]
+            for (name, value) in FormText.decode(exchange.rawQuery ?? "") {
+                // A repeated parameter is somebody's attempt to be read twice (RFC 6749 §3.1).
+                guard query.updateValue(value, forKey: name) == nil else {
+                    throw VaultError(.invalidRequest, "The provider's answer names a parameter twice.")
+                }
+            }
+            let browser = browserKey(exchange)
+            let view = try await vault.finishCallback(
+                Vault.ConnectCallback(
+                    state: query["state"], code: query["code"], error: query["error"], browserKey: browser))
+            return try render(view, browser: browser)
+        } catch let error as VaultError {
+            return Self.refusal(error)
+        }
+    }
+
+    // MARK: Rendering
+
+    private func page(_ exchange: Exchange, _ step: (String, String?) async throws -> ConnectStep) async throws
+        -> Answer
+    {
+        do {
+            let browser = browserKey(exchange)
+            switch try await step(exchange.parameter("session"), browser) {
+            case .redirect(let location): return .redirect(location)
+            case .page(let view): return try render(view, browser: browser)
+            }
+        } catch let error as VaultError {
+            return Self.refusal(error)
+        }
+    }
+
+    private func render(_ view: ConnectView, browser: String?) throws -> Answer {
+        let known = browser ?? RandomBytes.token()
+        let page = ConnectPage(view: view, csrfToken: vault.formToken(browserKey: known, page: view.reference))
+        var answer = page.layout.answer(formTargets: view.status == .open ? try vault.authorizationOrigins(view) : [])
+        if browser == nil { answer.headers.append((name: "Set-Cookie", value: cookie(known))) }
+        return answer
+    }
+
+    private static func refusal(_ error: VaultError) -> Answer {
+        let title = error.code == .notFound ? "This link does not work" : "That did not work"
+        return MessagePage(title: title, message: error.message).layout.answer(status: error.code.status)
+    }
+
+    // MARK: The browser
+
+    private var isSecure: Bool { vault.configuration.publicURL.hasPrefix("https://") }
+    private var cookieName: String { isSecure ? "__Host-sallyport-browser" : "sallyport-browser" }
+
+    /// `Lax`: the provider leads the browser back with a top-level navigation.
+    private func cookie(_ key: String) -> String {
+        "\(cookieName)=\(key); Path=/; Max-Age=3600; HttpOnly; SameSite=Lax" + (isSecure ? "; Secure" : "")
+    }
+
+    private func browserKey(_ exchange: Exchange) -> String? {
+        let pairs = exchange.headers.filter { $0.name == "cookie" }.flatMap { $0.value.split(separator: ";") }
+            .map { $0.trimmingCharacters(in: .whitespaces) }
+        let values = pairs.filter { $0.hasPrefix(cookieName + "=") }.map { String($0.dropFirst(cookieName.count + 1)) }
+        guard values.count == 1, Base64URL.decode(values[0])?.count == 32 else { return nil }
+        return values[0]
+    }
+
+    /// A browser names the page that a form was sent from; another site's is refused. Absent only in old browsers, where
+    /// the form's token still decides.
+    private func isOurOrigin(_ exchange: Exchange) -> Bool {
+        guard let origin = exchange.header("origin") else { return true }
+        return origin == vault.configuration.publicURL || origin == "null"
+    }
+}

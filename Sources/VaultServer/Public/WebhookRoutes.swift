@@ -1,0 +1,19 @@
+import VaultAPI
+import VaultService
+
+/// Where identity providers push lifecycle events. 204 means that the effect is durable.
+struct WebhookRoutes: Sendable {
+    let vault: Vault
+
+    var routes: [Route<Visitor>] {
+        [
+            Route("POST", "/webhooks/idp/{endpoint_id}", "Receive lifecycle events", status: 204) { _, exchange in
+                try await vault.receive(
+                    WebhookDelivery(
+                        endpointID: exchange.parameter("endpoint_id"), headers: exchange.headers, body: exchange.body,
+                        origin: exchange.origin))
+                return .noContent
+            }
+        ]
+    }
+}

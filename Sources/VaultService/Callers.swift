@@ -1,0 +1,70 @@
+import VaultAPI
+import VaultDomain
+import VaultStore
+
+// Who asks. A caller exists only after authentication, and a verb that needs one takes it as its first argument.
+
+/// The request that a caller came with: for records and rules, never for identity.
+package struct RequestOrigin: Sendable {
+    package let requestID: String
+    /// The TCP peer, or the client behind a trusted proxy; `nil` when it cannot be known.
+    package let peer: IPAddress?
+
+    package init(requestID: String, peer: IPAddress?) {
+        self.requestID = requestID
+        self.peer = peer
+    }
+}
+
+/// An operator, with what each organization lets them do.
+package struct OperatorCaller: Sendable {
+    package let operatorID: OperatorID
+    package let email: String
+    package let roles: [OrganizationID: MembershipRole]
+    package let origin: RequestOrigin
+
+    var principal: AuditPrincipal { .operatorAccount(operatorID) }
+}
+
+/// An app or agent whose signed request was verified.
+package struct AppCaller: Sendable {
+    package let appID: AppID
+    package let keyID: APIKeyID
+    package let keyPrefix: String
+    package let scopes: GrantedScopes
+    package let actorID: ActorID?
+    /// `X-Alter-Caller`: a label, not an identity.
+    package let callerLabel: String?
+    package let context: JSONObject?
+    package let hasRequestRule: Bool
+    package let isKeyDeprecated: Bool
+    package let rateWindow: RateWindow?
+    package let origin: RequestOrigin
+
+    var principal: AuditPrincipal { .app(keyID: keyID, keyPrefix: keyPrefix, actorID: actorID, caller: callerLabel) }
+
+    /// An entry that names this caller and its request.
+    func entry(_ event: String, _ decision: AuditDecision, at now: Instant) -> AuditEntry {
+        AuditEntry(
+            event: event, decision: decision, principal: principal, occurredAt: now, requestID: origin.requestID,
+            appID: appID, context: context, peer: origin.peer?.description)
+    }
+
+    /// Throws `insufficient_scope` with the body of wire contract §5.5.
+    package func require(_ scope: String) throws {
+        try require(anyOf: [scope])
+    }
+
+    package func require(anyOf needed: [String]) throws {
+        let wanted = needed.compactMap(KeyScope.init)
+        guard !wanted.contains(where: scopes.allows) else { return }
+        throw VaultError(
+            .insufficientScope, "The key lacks the scope \(needed.joined(separator: " or ")).",
+            members: [
+                "required": .strings(needed), "granted": .strings(scopes.scopes.map(\.description)),
+                "missing": .strings(needed), "scope_version": .integer(KeyScopeCatalog.version),
+                "current_scope_version": .integer(KeyScopeCatalog.version), "scope_version_mismatch": false,
+                "required_any_of": .bool(needed.count > 1),
+            ])
+    }
+}

@@ -1,0 +1,228 @@
+import VaultAPI
+import VaultCrypto
+import VaultDomain
+import VaultStore
+
+// Signed SDK requests (wire contract §2.6), in the order of behaviour contract “Order of checks”: signature, key,
+// agent, CIDR, key rate. Nothing of the body is read before its hash is verified.
+
+/// A request as it came off the wire.
+package struct SignedRequest: Sendable {
+    package let method: String
+    /// Path and query exactly as received.
+    package let target: String
+    /// Every header field, names in lower case, values trimmed, repeated fields as repeated elements.
+    package let headers: [(name: String, value: String)]
+    package let body: [UInt8]
+
+    package init(method: String, target: String, headers: [(name: String, value: String)], body: [UInt8]) {
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+    }
+
+    fileprivate func values(_ name: String) -> [String] { headers.filter { $0.name == name }.map(\.value) }
+}
+
+private struct SignatureHeaders {
+    let apiKey: Secret
+    let timestamp: String
+    let nonce: String
+    let contentHash: String
+    let signature: [UInt8]
+    let signatureV2: String?
+    let caller: String?
+    let callerType: String?
+    let actorID: String?
+    let context: String?
+    let scopeConstraints: String?
+    let requestRule: String?
+
+    var hasIdentity: Bool { caller != nil || callerType != nil || actorID != nil || context != nil }
+
+    private static let invalid = VaultError(.invalidSignature, "The request's signature is missing or does not hold.")
+
+    /// The key alone: it is looked up before anything else is judged.
+    static func apiKey(_ request: SignedRequest) throws -> Secret {
+        let keys = request.values("x-api-key")
+        guard keys.count == 1, APIKeyGrammar.isWellFormed(keys[0]) else {
+            throw VaultError(.invalidKey, "The API key is missing or unknown.")
+        }
+        return Secret(keys[0])
+    }
+
+    init(_ request: SignedRequest, apiKey: Secret) throws {
+        func single(_ name: String) throws -> String? {
+            let values = request.values(name)
+            guard values.count <= 1 else { throw Self.invalid }
+            return values.first
+        }
+        guard let timestamp = try single("x-alter-timestamp"), (1...12).contains(timestamp.utf8.count),
+            timestamp.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), let nonce = try single("x-alter-nonce"),
+            Hex.decode(nonce)?.count == 16, let contentHash = try single("x-alter-content-sha256"),
+            Hex.decode(contentHash)?.count == 32,
+            let signature = try single("x-alter-signature").flatMap({ Hex.decode($0) }), signature.count == 32
+        else { throw Self.invalid }
+        self.apiKey = apiKey
+        self.timestamp = timestamp
+        self.nonce = nonce
+        self.contentHash = contentHash
+        self.signature = signature
+        signatureV2 = try single("x-alter-signature-v2")
+        caller = try single("x-alter-caller")
+        callerType = try single("x-alter-caller-type")
+        actorID = try single("x-alter-actor-id")
+        context = try single("x-alter-context")
+        scopeConstraints = try single("x-alter-scope-constraints")
+        requestRule = try single("x-alter-request-rule")
+    }
+
+    func verify(_ request: SignedRequest) throws {
+        guard ConstantTime.areEqual(Array(contentHash.utf8), Array(Hex.encode(Digest.sha256(request.body)).utf8)) else {
+            throw Self.invalid
+        }
+        // Identity headers and the second signature come together or not at all: stripping or adding one breaks the MAC.
+        guard hasIdentity == (signatureV2 != nil) else { throw Self.invalid }
+        var text = RequestSignatureText(
+            method: request.method, target: request.target, timestamp: timestamp, nonce: nonce, contentHash: contentHash
+        )
+        text.scopeConstraints = scopeConstraints ?? ""
+        text.requestRule = requestRule ?? ""
+        text.caller = caller ?? ""
+        text.callerType = callerType ?? ""
+        text.actorID = actorID ?? ""
+        text.context = context ?? ""
+        let expected = RequestMAC.signature(of: text.text, apiKey: apiKey)
+        let isSignedV2 =
+            signatureV2.map { ConstantTime.areEqual(Array($0.utf8), Array(Hex.encode(expected).utf8)) } ?? true
+        guard ConstantTime.areEqual(signature, expected), isSignedV2 else { throw Self.invalid }
+    }
+}
+
+extension Vault {
+    /// Verifies the request and names its caller.
+    package func authenticate(_ request: SignedRequest, origin: RequestOrigin) async throws -> AppCaller {
+        let time = now()
+        let apiKey = try SignatureHeaders.apiKey(request)
+        let digest = digestKey.digest(apiKey.revealed())
+        let found = try read { transaction -> (APIKeyRecord, AppRecord)? in
+            guard let key = try transaction.key(digest: digest), let app = try transaction.app(key.appID) else {
+                return nil
+            }
+            return (key, app)
+        }
+        guard let (key, app) = found else { throw VaultError(.invalidKey, "The API key is missing or unknown.") }
+        let headers = try SignatureHeaders(request, apiKey: apiKey)
+        try headers.verify(request)
+        guard let seconds = Int64(headers.timestamp), abs(seconds - time.seconds) <= Limits.signatureWindowSeconds
+        else {
+            throw VaultError(.timestampOutOfRange, "The request's timestamp is too far from the server's clock.")
+        }
+        let rateWindow = try await admit(key, nonce: headers.nonce, at: time)
+        try Self.checkState(key, app: app, at: time)
+        try Self.checkAddress(key, origin: origin)
+        if let rateWindow, rateWindow.isExceeded { throw Self.rateLimited(rateWindow, at: time) }
+        return try await caller(key, headers: headers, rateWindow: rateWindow, origin: origin)
+    }
+
+    /// Burns the nonce, durably, and counts the request against the key's limit.
+    private func admit(_ key: APIKeyRecord, nonce: String, at time: Instant) async throws -> RateWindow? {
+        let outcome = try await write { transaction -> (isNew: Bool, window: RateWindow?) in
+            let expiresAt = time.adding(seconds: Limits.nonceLifeSeconds)
+            guard try transaction.insertNonce(nonce, keyID: key.id, expiresAt: expiresAt) else { return (false, nil) }
+            return (
+                true,
+                try key.rateLimitPerMinute.map { try transaction.countRequest(keyID: key.id, limit: $0, now: time) }
+            )
+        }
+        guard outcome.isNew else { throw VaultError(.nonceReplayed, "This signed request was seen before.") }
+        return outcome.window
+    }
+
+    private static func checkState(_ key: APIKeyRecord, app: AppRecord, at time: Instant) throws {
+        if app.archivedAt != nil {
+            throw VaultError(.keyNotActive, "The key's app is archived.", hint: "Unarchive the app.")
+        }
+        if key.revokedAt != nil {
+            throw VaultError(.keyRevoked, "The key was revoked.", hint: "Use another key of the app.")
+        }
+        if let graceEndsAt = key.graceEndsAt, graceEndsAt <= time {
+            throw VaultError(
+                .keyRotatedGraceExpired, "The key was rotated and its overlap is over.", hint: "Use its successor.")
+        }
+        if let expiresAt = key.expiresAt, expiresAt <= time {
+            throw VaultError(.keyExpired, "The key has expired.", hint: "Create or rotate a key.")
+        }
+    }
+
+    private static func checkAddress(_ key: APIKeyRecord, origin: RequestOrigin) throws {
+        guard let allowlist = key.cidrAllowlist else { return }
+        guard let peer = origin.peer, allowlist.contains(where: { IPRange($0)?.contains(peer) == true }) else {
+            throw VaultError(.ipNotAllowed, "The key may not be used from this address.")
+        }
+    }
+
+    private static func rateLimited(_ window: RateWindow, at time: Instant) -> VaultError {
+        let wait = max(1, Int(window.endsAt.seconds - time.seconds))
+        return VaultError(
+            .rateLimitExceeded, "The key's limit of \(window.limit) requests a minute is used up.",
+            members: [
+                "retry_after": .integer(wait), "scope": "api_key", "limit": .integer(window.limit),
+                "window_seconds": 60,
+            ], retryAfterSeconds: wait)
+    }
+
+    private func caller(
+        _ key: APIKeyRecord, headers: SignatureHeaders, rateWindow: RateWindow?, origin: RequestOrigin
+    ) async throws -> AppCaller {
+        var scopes = GrantedScopes(key.scopes.compactMap(KeyScope.init))
+        if let constraints = headers.scopeConstraints, !constraints.isEmpty {
+            let wanted = constraints.split(separator: ",").map { String($0).trimmingWhitespace() }
+            guard let narrowed = scopes.narrowed(to: wanted) else {
+                throw VaultError(.constraintNotNarrowing, "The scope constraints ask for more than the key has.")
+            }
+            scopes = narrowed
+        }
+        if let rule = headers.requestRule, !rule.isEmpty { try Self.checkRequestRule(rule) }
+        return AppCaller(
+            appID: key.appID, keyID: key.id, keyPrefix: key.prefix, scopes: scopes,
+            actorID: try await actor(headers, appID: key.appID), callerLabel: headers.caller,
+            context: try Self.context(headers.context), hasRequestRule: headers.requestRule?.isEmpty == false,
+            isKeyDeprecated: key.deprecatedAt != nil, rateWindow: rateWindow, origin: origin)
+    }
+
+    /// A label gets an actor of the app; a UUID claims to be a managed agent, and this app has none.
+    private func actor(_ headers: SignatureHeaders, appID: AppID) async throws -> ActorID? {
+        guard let caller = headers.caller else {
+            guard let text = headers.actorID, let id = ActorID(text) else { return nil }
+            return id
+        }
+        guard let callerType = headers.callerType, ["agent", "service"].contains(callerType),
+            (1...255).contains(caller.utf8.count)
+        else { throw VaultError(.invalidRequest, "X-Alter-Caller and X-Alter-Caller-Type belong together.") }
+        guard Identifier<ActorNoun>(caller.lowercased()) == nil else {
+            throw VaultError(.callerAgentUnresolved, "The calling agent is not an active agent of this app.")
+        }
+        if let known = try read({ try $0.actor(appID: appID, caller: caller, callerType: callerType) }) { return known }
+        let registered = now()
+        return try await write {
+            try $0.insertActor(appID: appID, caller: caller, callerType: callerType, now: registered)
+        }
+    }
+
+    private static func context(_ header: String?) throws -> JSONObject? {
+        guard let header, !header.isEmpty else { return nil }
+        guard header.utf8.count <= 4096, let object = (try? JSON(parsing: header))?.object, object.members.count <= 20,
+            object.members.allSatisfy({ $0.name.utf8.count <= 64 && ($0.value.string?.utf8.count ?? .max) <= 512 })
+        else { throw VaultError(.invalidRequest, "X-Alter-Context must be a small JSON object of strings.") }
+        return object
+    }
+
+    private static func checkRequestRule(_ rule: String) throws {
+        guard rule.utf8.count <= 4096, let bytes = Base64URL.decode(rule),
+            let object = (try? JSON(parsing: bytes))?.object,
+            object["rule_type"]?.string != nil, object["rule_body"]?.object != nil
+        else { throw VaultError(.invalidRequestRule, "X-Alter-Request-Rule is malformed.") }
+    }
+}

@@ -1,0 +1,446 @@
+import VaultAPI
+import VaultCrypto
+import VaultDomain
+import VaultStore
+import VaultUpstream
+
+// Connect in the browser: the page that asks, the way to the provider, and the way back. The session's state is a row;
+// each step reads it anew, and a callback's row is deleted before its code is used.
+
+/// What the hosted page shows.
+package struct ConnectView: Sendable {
+    package struct Choice: Sendable {
+        package enum State: Sendable { case open, connected, declined, failed }
+
+        package let providerID: String
+        package let displayName: String
+        package let scopes: [String]
+        package let state: State
+    }
+
+    package let reference: String
+    package let appName: String
+    /// The person the session was opened for; `nil` when it is for the app itself.
+    package let personName: String?
+    package let choices: [Choice]
+    package let status: ConnectStatus
+    package let message: String?
+    package let returnURL: String?
+}
+
+package enum ConnectStep: Sendable {
+    /// To the provider's authorization address.
+    case redirect(String)
+    case page(ConnectView)
+}
+
+extension Vault {
+    static var noConnectSession: VaultError {
+        VaultError(.notFound, "This connection link is not valid any more. Start again from the app.")
+    }
+
+    package func connectView(reference: String) throws -> ConnectView {
+        try read { try connectView(try openSession(reference, in: $0).session, in: $0) }
+    }
+
+    /// The session of a page address, expired ones left out.
+    private func openSession(_ reference: String, in transaction: Transaction) throws -> (
+        session: ConnectSessionRecord, app: AppRecord
+    ) {
+        guard let text = referencedID(Self.connectPagePurpose, reference), let id = ConnectSessionID(text),
+            let session = try transaction.connectSession(id), session.status != .open || session.expiresAt > now(),
+            let app = try transaction.app(session.appID), app.archivedAt == nil
+        else { throw Self.noConnectSession }
+        return (session, app)
+    }
+
+    private func connectView(_ session: ConnectSessionRecord, in transaction: Transaction) throws -> ConnectView {
+        let person = try session.userID.flatMap { try transaction.user($0, appID: session.appID)?.user }
+        let choices = try session.allowedProviders.compactMap { name -> ConnectView.Choice? in
+            guard let provider = try configuredProvider(name, appID: session.appID, in: transaction) else { return nil }
+            return ConnectView.Choice(
+                providerID: name, displayName: provider.configuration.displayName ?? provider.template.displayName,
+                scopes: Self.scopes(for: session, provider: provider), state: Self.state(of: name, in: session))
+        }
+        return ConnectView(
+            reference: reference(Self.connectPagePurpose, session.id.text),
+            appName: try transaction.app(session.appID)?.name ?? "",
+            personName: person.map { $0.email ?? $0.displayName ?? $0.externalSubjectID },
+            choices: choices, status: session.status, message: session.errorMessage, returnURL: session.returnURL)
+    }
+
+    private static func state(of provider: String, in session: ConnectSessionRecord) -> ConnectView.Choice.State {
+        func names(_ items: [JSON]) -> Bool { items.contains { $0["provider_id"]?.string == provider } }
+        if names(session.results) { return .connected }
+        if names(session.declined) { return .declined }
+        return names(session.failures) ? .failed : .open
+    }
+
+    private static func scopes(for session: ConnectSessionRecord, provider: ConfiguredProvider) -> [String] {
+        var scopes = provider.scopes
+        for scope in session.requiredScopes[provider.record.providerID]?.array?.compactMap(\.string) ?? []
+        where !scopes.contains(scope) {
+            scopes.append(scope)
+        }
+        return scopes
+    }
+
+    // MARK: To the provider
+
+    /// One confirming click: notes the attempt, bound to this browser, and names the provider's address.
+    package func startConnecting(reference: String, providerID: String, browserKey: String) async throws -> ConnectStep
+    {
+        let state = RandomBytes.token()
+        let time = now()
+        let found = try read { transaction -> (session: ConnectSessionRecord, provider: ConfiguredProvider) in
+            let (session, _) = try openSession(reference, in: transaction)
+            guard session.allowedProviders.contains(providerID),
+                let provider = try configuredProvider(providerID, appID: session.appID, in: transaction)
+            else { throw Self.noConnectSession }
+            return (session, provider)
+        }
+        guard found.session.status == .open, Self.state(of: providerID, in: found.session) != .connected else {
+            return .page(try connectView(reference: reference))
+        }
+        let attempt = ConnectAttemptRecord(
+            sessionID: found.session.id, providerID: providerID,
+            browserDigest: digestKey.digest("browser:" + browserKey),
+            expiresAt: min(found.session.expiresAt, time.adding(seconds: Limits.connectSessionSeconds)))
+        let stateDigest = digestKey.digest("state:" + state)
+        try await write { try $0.insertConnectAttempt(stateDigest: stateDigest, attempt: attempt, now: time) }
+        return .redirect(try authorizationAddress(found.provider, session: found.session, state: state))
+    }
+
+    /// RFC 7636 §4.1. Derived from the state, so that nothing about it needs to be stored.
+    private func codeVerifier(state: String) -> String { Base64URL.encode(digestKey.digest("code-verifier:" + state)) }
+
+    private func authorizationAddress(_ provider: ConfiguredProvider, session: ConnectSessionRecord, state: String)
+        throws -> String
+    {
+        let template = provider.template
+        var items: [(String, String)] = [
+            ("response_type", "code"), ("client_id", provider.record.clientID), ("redirect_uri", oauthRedirectURI),
+            ("state", state),
+        ]
+        let scopes = Self.scopes(for: session, provider: provider)
+        if !scopes.isEmpty { items.append(("scope", scopes.joined(separator: template.scopeSeparator))) }
+        if template.pkce.sendsChallenge {
+            items.append(("code_challenge", Base64URL.encode(Digest.sha256(codeVerifier(state: state)))))
+            items.append(("code_challenge_method", "S256"))
+        }
+        items += template.extraAuthorizationParameters.map { ($0.name, $0.value) }
+        do {
+            return try WebAddress(template.authorizationURL).appendingQuery(items).text
+        } catch {
+            throw VaultError(.internalError, "The provider's address is unusable.", cause: "authorization address")
+        }
+    }
+
+    /// The origin of the provider's page, which the form on ours must be allowed to lead to (CSP `form-action`).
+    package func authorizationOrigins(_ view: ConnectView) throws -> [String] {
+        try read { transaction in
+            let (session, _) = try openSession(view.reference, in: transaction)
+            return try session.allowedProviders.compactMap { name in
+                try configuredProvider(name, appID: session.appID, in: transaction).flatMap {
+                    try? WebAddress($0.template.authorizationURL).origin
+                }
+            }
+        }
+    }
+
+    /// The person declines a provider, or everything.
+    package func decline(reference: String, providerID: String?) async throws -> ConnectView {
+        let time = now()
+        return try await write { transaction in
+            var (session, app) = try self.openSession(reference, in: transaction)
+            guard session.status == .open else { return try self.connectView(session, in: transaction) }
+            for name in session.allowedProviders
+            where (providerID == nil || name == providerID) && Self.state(of: name, in: session) == .open {
+                session.declined.append(Self.declined(name, at: time))
+            }
+            try self.settle(&session, app: app, in: transaction)
+            return try self.connectView(session, in: transaction)
+        }
+    }
+
+    /// The person is done although providers are left.
+    package func finishConnecting(reference: String) async throws -> ConnectView {
+        try await write { transaction in
+            var (session, app) = try self.openSession(reference, in: transaction)
+            if session.status == .open, !session.results.isEmpty {
+                session.status = .completed
+                try self.save(session, app: app, in: transaction)
+            }
+            return try self.connectView(session, in: transaction)
+        }
+    }
+
+    private static func declined(_ provider: String, at time: Instant) -> JSON {
+        ["provider_id": .string(provider), "error_code": "connect_denied", "declined_at": .string(time.rfc3339)]
+    }
+
+    /// Ends the session when no provider is left to decide.
+    private func settle(_ session: inout ConnectSessionRecord, app: AppRecord, in transaction: Transaction) throws {
+        if session.allowedProviders.allSatisfy({ Self.state(of: $0, in: session) != .open }) {
+            if !session.results.isEmpty {
+                session.status = .completed
+            } else if let failure = session.failures.first {
+                session.status = .error
+                session.errorCode = failure["reason"]?.string
+                session.errorMessage = failure["message"]?.string
+            } else {
+                session.status = .error
+                session.errorCode = "connect_denied"
+                session.errorMessage = "The person declined to connect."
+            }
+        }
+        try save(session, app: app, in: transaction)
+    }
+
+    private func save(_ session: ConnectSessionRecord, app: AppRecord, in transaction: Transaction) throws {
+        guard try transaction.updateConnectSession(session) else { throw Self.noConnectSession }
+        guard session.status != .open else { return }
+        var details: JSONObject = ["status": .string(session.status.rawValue)]
+        details["error"] = session.errorCode.map(JSON.string)
+        try transaction.appendAudit(
+            AuditEntry(
+                event: "connect.ended", principal: .browser, occurredAt: now(), appID: app.id, userID: session.userID,
+                details: details),
+            key: auditKey)
+    }
+
+    // MARK: Back from the provider
+
+    package struct ConnectCallback: Sendable {
+        package var state: String?
+        package var code: String?
+        package var error: String?
+        package var browserKey: String?
+
+        package init(state: String?, code: String?, error: String?, browserKey: String?) {
+            self.state = state
+            self.code = code
+            self.error = error
+            self.browserKey = browserKey
+        }
+    }
+
+    static var invalidCallback: VaultError {
+        VaultError(
+            .invalidRequest,
+            "This sign-in step is unknown, was used before, or belongs to another browser. Start again from the app.")
+    }
+
+    package func finishCallback(_ callback: ConnectCallback) async throws -> ConnectView {
+        guard let state = callback.state, let browserKey = callback.browserKey else { throw Self.invalidCallback }
+        let stateDigest = digestKey.digest("state:" + state)
+        let browserDigest = digestKey.digest("browser:" + browserKey)
+        let time = now()
+        let found = try await write { transaction -> (ConnectSessionRecord, AppRecord, ConfiguredProvider)? in
+            guard let attempt = try transaction.connectAttempt(stateDigest: stateDigest), attempt.expiresAt > time,
+                ConstantTime.areEqual(attempt.browserDigest, browserDigest),
+                try transaction.deleteConnectAttempt(stateDigest: stateDigest),
+                let session = try transaction.connectSession(attempt.sessionID), session.status == .open,
+                session.expiresAt > time,
+                let app = try transaction.app(session.appID),
+                let provider = try self.configuredProvider(attempt.providerID, appID: session.appID, in: transaction)
+            else { return nil }
+            return (session, app, provider)
+        }
+        // A code that comes too late is not redeemed: it stays worthless without its verifier.
+        guard let (session, app, provider) = found else { throw Self.invalidCallback }
+        if let error = callback.error { return try await fail(session.id, app: app, provider: provider, code: error) }
+        guard let code = callback.code, (1...4096).contains(code.utf8.count) else {
+            return try await fail(session.id, app: app, provider: provider, code: "invalid_response")
+        }
+        do {
+            let answer = try await oauthClient(provider, app: app).exchangeCode(
+                code, redirectURI: oauthRedirectURI,
+                codeVerifier: provider.template.pkce.sendsChallenge ? codeVerifier(state: state) : nil)
+            let account = try await identifyAccount(answer, provider: provider)
+            return try await store(answer, account: account, session: session.id, app: app, provider: provider)
+        } catch let failure as TokenCallFailure {
+            return try await fail(session.id, app: app, provider: provider, code: failure.connectCode)
+        } catch is AccountUnidentified {
+            return try await fail(session.id, app: app, provider: provider, code: "account_identification_failed")
+        }
+    }
+
+    /// Reaches the poll: a denial as one, everything else as a failure of this provider.
+    private func fail(_ id: ConnectSessionID, app: AppRecord, provider: ConfiguredProvider, code: String) async throws
+        -> ConnectView
+    {
+        let name = provider.record.providerID
+        let time = now()
+        return try await write { transaction in
+            guard var session = try transaction.connectSession(id), session.status == .open else {
+                throw Self.noConnectSession
+            }
+            if code == "access_denied" {
+                session.declined.append(Self.declined(name, at: time))
+            } else {
+                let reason = TokenCallFailure.sanitized(code)
+                session.failures.append([
+                    "provider_id": .string(name), "reason": .string(reason),
+                    "message": .string("\(provider.template.displayName) did not complete the connection (\(reason))."),
+                ])
+            }
+            try self.settle(&session, app: app, in: transaction)
+            return try self.connectView(session, in: transaction)
+        }
+    }
+
+    // MARK: Storing the connection
+
+    /// Who the person is at the provider.
+    struct ConnectedAccount: Sendable {
+        /// Empty when the provider has no address to ask: then the user has one account there.
+        let id: String
+        let identifier: String?
+        let displayName: String?
+    }
+
+    struct AccountUnidentified: Error {}
+
+    private func identifyAccount(_ answer: TokenAnswer, provider: ConfiguredProvider) async throws -> ConnectedAccount {
+        guard let userinfoURL = provider.template.userinfoURL else {
+            return ConnectedAccount(id: "", identifier: nil, displayName: nil)
+        }
+        do {
+            let token = answer.accessToken.revealed()  // plaintext leaves here
+            var headers = [
+                (name: "Authorization", value: "Bearer " + token), (name: "Accept", value: "application/json"),
+            ]
+            headers += provider.template.apiHeaders.compactMap { header in
+                header.value.map { (name: header.name, value: $0) }
+            }
+            let response = try await send(
+                OutgoingRequest(method: "GET", address: try WebAddress(userinfoURL), headers: headers))
+            guard response.status == 200,
+                let account = ConnectedAccount(try JSON(parsing: response.body), provider.template)
+            else {
+                throw AccountUnidentified()
+            }
+            return account
+        } catch is OutgoingFailure {
+            throw AccountUnidentified()
+        } catch is JSONSyntaxError {
+            throw AccountUnidentified()
+        } catch is WebAddressError {
+            throw AccountUnidentified()
+        }
+    }
+
+    private func store(
+        _ answer: TokenAnswer, account: ConnectedAccount, session id: ConnectSessionID, app: AppRecord,
+        provider: ConfiguredProvider
+    ) async throws -> ConnectView {
+        let time = now()
+        let dataKeyID = try await dataKeyID(forSession: id, app: app)
+        let key = try keys.dataKey(dataKeyID)
+        let outcome = try await write { transaction -> (view: ConnectView, isKept: Bool) in
+            guard var session = try transaction.connectSession(id) else { throw Self.noConnectSession }
+            let connection = NewConnection(
+                answer: answer, account: account, provider: provider, session: session, dataKeyID: dataKeyID, key: key,
+                time: time)
+            guard session.status == .open, try self.mayStore(session, dataKeyID: dataKeyID, in: transaction) else {
+                // The person was removed meanwhile: nothing is kept, and the provider is told.
+                let record = try self.credentialRecord(connection, id: CredentialID(), version: 1)
+                try self.queueRevocations(of: [record], grants: [], app: app, in: transaction)
+                return (try self.connectView(session, in: transaction), false)
+            }
+            let result = try self.storeConnection(connection, app: app, in: transaction)
+            session.results.append(result)
+            try self.settle(&session, app: app, in: transaction)
+            return (try self.connectView(session, in: transaction), true)
+        }
+        if !outcome.isKept { revocationSignal.notify() }
+        return outcome.view
+    }
+
+    /// The key of the session's user, made at the first connection; the app's own key when there is no user.
+    private func dataKeyID(forSession id: ConnectSessionID, app: AppRecord) async throws -> DataKeyID {
+        let record = try read { transaction -> UserRecord? in
+            try transaction.connectSession(id)?.userID.flatMap { try transaction.user($0, appID: app.id) }
+        }
+        guard let record else { return app.dataKeyID }
+        if let dataKeyID = record.dataKeyID { return dataKeyID }
+        let fresh = try keys.createDataKey(purpose: "user", now: now())
+        let kept = try await write { transaction -> DataKeyID in
+            guard var current = try transaction.user(record.user.id, appID: app.id), current.user.status == .active,
+                current.dataKeyID == nil
+            else { return try transaction.user(record.user.id, appID: app.id)?.dataKeyID ?? fresh.id }
+            current.dataKeyID = fresh.id
+            try transaction.updateUser(current)
+            return fresh.id
+        }
+        if kept != fresh.id { try keys.destroyDataKeys([fresh.id]) }
+        return kept
+    }
+
+    private func mayStore(_ session: ConnectSessionRecord, dataKeyID: DataKeyID, in transaction: Transaction) throws
+        -> Bool
+    {
+        guard let userID = session.userID else { return true }
+        guard let record = try transaction.user(userID, appID: session.appID) else { return false }
+        return record.user.status == .active && record.user.epoch == session.userEpoch && record.dataKeyID == dataKeyID
+    }
+}
+
+extension Vault.ConnectedAccount {
+    /// Reads the provider's answer along the template's paths, or along the usual names.
+    init?(_ answer: JSON, _ template: OAuthProviderTemplate) {
+        func text(_ path: String?) -> String? {
+            guard let value = path.flatMap({ answer.value(atPath: $0) }), let text = value.string ?? value.number?.text
+            else { return nil }
+            return Self.isShowable(text) ? text : nil
+        }
+        func first(_ paths: [String]) -> String? { paths.lazy.compactMap { text($0) }.first }
+        guard
+            let id = text(template.accountIDPath)
+                ?? (template.accountIDPath == nil ? first(["sub", "id", "user_id", "login"]) : nil)
+        else { return nil }
+        let name = text(template.displayNamePath) ?? first(["name", "display_name"])
+        self.id = id
+        identifier = text(template.emailPath) ?? first(["email", "preferred_username", "login"]) ?? id
+        displayName = name
+    }
+
+    private static func isShowable(_ text: String) -> Bool {
+        (1...320).contains(text.unicodeScalars.count)
+            && !text.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7F }
+    }
+}
+
+extension JSON {
+    /// The value at a dotted path; `[n]` selects an element of an array.
+    func value(atPath path: String) -> JSON? {
+        path.split(separator: ".").reduce(self as JSON?) { current, step in
+            let parts = step.split(separator: "[", omittingEmptySubsequences: true)
+            var value = current
+            for (position, part) in parts.enumerated() {
+                if part.hasSuffix("]"), let index = Int(part.dropLast()) {
+                    value = value?.array.flatMap { $0.indices.contains(index) ? $0[index] : nil }
+                } else if position == 0 {
+                    value = value?[String(part)]
+                } else {
+                    return nil
+                }
+            }
+            return value
+        }
+    }
+}
+
+// MARK: - Forms
+
+extension Vault {
+    /// Ties a form to the browser and the page it was shown in.
+    package func formToken(browserKey: String, page: String) -> String {
+        Base64URL.encode(digestKey.digest("form:\(browserKey):\(page)"))
+    }
+
+    package func isFormToken(_ token: String, browserKey: String, page: String) -> Bool {
+        ConstantTime.areEqual(Array(token.utf8), Array(formToken(browserKey: browserKey, page: page).utf8))
+    }
+}

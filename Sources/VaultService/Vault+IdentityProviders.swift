@@ -1,0 +1,208 @@
+import VaultAPI
+import VaultCrypto
+import VaultDomain
+import VaultStore
+import VaultUpstream
+
+// The identity provider of an app, as operators set it up. One is active at a time; claims lock with the first sign-in.
+
+package struct IdentityProviderSettings: Sendable {
+    package var issuerURL: String
+    package var type: IdentityProviderType?
+    package var audience: String?
+    package var userIDClaim: String?
+    package var groupClaim: String?
+    package var roleClaim: String?
+
+    package init(
+        issuerURL: String, type: IdentityProviderType?, audience: String?, userIDClaim: String?, groupClaim: String?,
+        roleClaim: String?
+    ) {
+        self.issuerURL = issuerURL
+        self.type = type
+        self.audience = audience
+        self.userIDClaim = userIDClaim
+        self.groupClaim = groupClaim
+        self.roleClaim = roleClaim
+    }
+}
+
+/// A change of the mapping; absent means unchanged, `.some(nil)` means none.
+package struct ClaimChange: Sendable {
+    package var userIDClaim: String?
+    package var groupClaim: String??
+    package var roleClaim: String??
+    package var audience: String??
+
+    package init(userIDClaim: String?, groupClaim: String??, roleClaim: String??, audience: String??) {
+        self.userIDClaim = userIDClaim
+        self.groupClaim = groupClaim
+        self.roleClaim = roleClaim
+        self.audience = audience
+    }
+}
+
+extension Vault {
+    /// Looks at an issuer and saves nothing.
+    package func discoverIdentityProvider(_ caller: OperatorCaller, appID: String, issuerURL: String) async throws
+        -> DiscoveredProvider
+    {
+        _ = try app(caller, appID)
+        return try await discover(issuerURL)
+    }
+
+    private func discover(_ issuerURL: String) async throws -> DiscoveredProvider {
+        do {
+            return try await discovery.discover(issuerURL: issuerURL)
+        } catch let failure as DiscoveryFailure {
+            throw VaultError(
+                .discoveryFailed, "Discovery failed: \(failure.reason)",
+                details: ["failed": .string(failure.code), "reason": .string(failure.reason)])
+        }
+    }
+
+    package func addIdentityProvider(_ caller: OperatorCaller, appID: String, _ settings: IdentityProviderSettings)
+        async throws -> IdentityProviderRecord
+    {
+        let app = try app(caller, appID, toWrite: true)
+        guard try read({ try $0.identityProvider(appID: app.id) }) == nil else { throw Self.identityProviderExists }
+        let discovered = try await discover(settings.issuerURL)
+        let type = settings.type ?? discovered.type
+        let suggested = type == discovered.type ? discovered.suggestedClaims : type.suggestedClaims
+        let provider = IdentityProviderRecord(
+            id: IdentityProviderID(), appID: app.id, type: type, issuer: discovered.document.issuer,
+            document: discovered.document.json, audience: settings.audience,
+            claims: ClaimMapping(
+                userID: settings.userIDClaim ?? suggested.userID, group: settings.groupClaim ?? suggested.group,
+                role: settings.roleClaim ?? suggested.role),
+            webhookEndpointID: RandomBytes.token(), createdAt: now())
+        let isAdded = try await record(
+            caller, "identity_provider.added", app: app,
+            details: ["issuer": .string(provider.issuer), "idp_type": .string(type.rawValue)]
+        ) { transaction in
+            guard try transaction.identityProvider(appID: app.id) == nil else { return false }
+            try transaction.insertIdentityProvider(provider)
+            return true
+        }
+        guard isAdded else { throw Self.identityProviderExists }
+        return provider
+    }
+
+    private static var identityProviderExists: VaultError {
+        VaultError(
+            .identityProviderExists, "The app has an identity provider.",
+            hint: "Remove the existing identity provider, then add the replacement.")
+    }
+
+    package func identityProvider(_ caller: OperatorCaller, appID: String) throws -> IdentityProviderRecord {
+        let app = try app(caller, appID)
+        return try activeIdentityProvider(app)
+    }
+
+    func activeIdentityProvider(_ app: AppRecord) throws -> IdentityProviderRecord {
+        guard let provider = try read({ try $0.identityProvider(appID: app.id) }) else {
+            throw VaultError(.identityProviderNotFound, "The app has no identity provider.")
+        }
+        return provider
+    }
+
+    package func changeClaims(_ caller: OperatorCaller, appID: String, _ change: ClaimChange) async throws
+        -> IdentityProviderRecord
+    {
+        let app = try app(caller, appID, toWrite: true)
+        let isChanged = try await record(caller, "identity_provider.changed", app: app) { transaction -> Bool? in
+            guard let provider = try transaction.identityProvider(appID: app.id) else { return nil }
+            let claims = ClaimMapping(
+                userID: change.userIDClaim ?? provider.claims.userID, group: change.groupClaim ?? provider.claims.group,
+                role: change.roleClaim ?? provider.claims.role)
+            return try transaction.updateClaims(
+                provider.id, claims: claims, audience: change.audience ?? provider.audience)
+        }
+        switch isChanged {
+        case nil: throw VaultError(.identityProviderNotFound, "The app has no identity provider.")
+        case false?:
+            throw VaultError(
+                .claimMappingsLocked, "Claim mappings are locked since the first user signed in.",
+                hint: "Remove the identity provider and add it again to start with a new mapping.")
+        case true?: return try activeIdentityProvider(app)
+        }
+    }
+
+    package func removeIdentityProvider(_ caller: OperatorCaller, appID: String) async throws {
+        let app = try app(caller, appID, toWrite: true)
+        let provider = try activeIdentityProvider(app)
+        let removed = now()
+        try await record(caller, "identity_provider.removed", app: app, details: ["issuer": .string(provider.issuer)]) {
+            try $0.removeIdentityProvider(provider.id, now: removed)
+        }
+    }
+
+    // MARK: Webhooks, as operators set them up
+
+    package func webhookAddress(_ provider: IdentityProviderRecord) -> String {
+        configuration.address(SitePath.identityProviderWebhook(provider.webhookEndpointID).path)
+    }
+
+    /// Turns webhooks on, or replaces their secret. For Auth0 the secret is made here and returned this once; where the
+    /// provider makes it (Clerk), it comes in.
+    package func setWebhookSecret(_ caller: OperatorCaller, appID: String, presented: String?, isRotation: Bool)
+        async throws -> (provider: IdentityProviderRecord, generated: Secret?)
+    {
+        let app = try app(caller, appID, toWrite: true)
+        let provider = try activeIdentityProvider(app)
+        if isRotation, provider.webhooksEnabledAt == nil {
+            throw VaultError(.conflict, "Webhooks are not enabled.", hint: "Enable them first.")
+        }
+        let (secret, isGenerated) = try Self.webhookSecret(provider.type, presented: presented)
+        let version = provider.webhookVersion + 1
+        let sealed = try sealForApp(
+            app, secret, purpose: Self.webhookPurpose, record: provider.id.text, version: version)
+        let enabled = provider.webhooksEnabledAt ?? now()
+        try await record(caller, isRotation ? "webhooks.secret_rotated" : "webhooks.enabled", app: app) {
+            try $0.setWebhookSecret(provider.id, sealed: sealed, version: version, enabledAt: enabled)
+        }
+        return (try activeIdentityProvider(app), isGenerated ? secret : nil)
+    }
+
+    static let webhookPurpose = "identity_provider.webhook_secret"
+
+    private static func webhookSecret(_ type: IdentityProviderType, presented: String?) throws -> (
+        Secret, isGenerated: Bool
+    ) {
+        switch type {
+        case .auth0:
+            if presented != nil { throw VaultError.validation("signing_secret", "is generated here for Auth0") }
+            return (Secret(RandomBytes.token()), true)
+        case .clerk:
+            guard let presented else {
+                throw VaultError.validation("signing_secret", "is required: paste the Signing Secret that Clerk shows")
+            }
+            guard WebhookSignature.isWellFormed(svixSecret: presented) else {
+                throw VaultError.validation("signing_secret", "must begin with whsec_ and hold base64")
+            }
+            return (Secret(presented), false)
+        default:
+            throw VaultError(
+                .webhooksNotSupported, "This identity provider has no webhooks that the vault understands.")
+        }
+    }
+
+    package func disableWebhooks(_ caller: OperatorCaller, appID: String) async throws {
+        let app = try app(caller, appID, toWrite: true)
+        let provider = try activeIdentityProvider(app)
+        try await record(caller, "webhooks.disabled", app: app) {
+            try $0.setWebhookSecret(provider.id, sealed: nil, version: provider.webhookVersion, enabledAt: nil)
+        }
+    }
+
+    package func deliveries(_ provider: IdentityProviderRecord) throws -> (
+        counts: [(outcome: String, count: Int64)], latest: [DeliveryRecord]
+    ) {
+        try read {
+            (
+                counts: try $0.deliveryCounts(identityProviderID: provider.id),
+                latest: try $0.latestDeliveries(identityProviderID: provider.id, limit: Limits.webhookDeliveriesShown)
+            )
+        }
+    }
+}

@@ -1,0 +1,191 @@
+import VaultAPI
+import VaultCrypto
+import VaultDomain
+import VaultStore
+import VaultUpstream
+
+// End users by their identity provider's JWT: verify, map, sync. A token that reaches any call syncs its user, whatever
+// the call then answers.
+
+extension Vault {
+    static func jwtRefused(_ reason: String) -> VaultError {
+        VaultError(
+            .jwtValidationError, "The user token was refused: \(reason).", hint: "Let the user sign in again.",
+            cause: "user token: \(reason)")
+    }
+
+    /// The user whom the token names, refused unless active.
+    func activeUser(_ caller: AppCaller, token: String) async throws -> UserRecord {
+        let record = try await user(caller, token: token)
+        switch record.user.status {
+        case .active: return record
+        case .suspended: throw VaultError.userSuspended
+        case .deprovisioned: throw VaultError.userDeprovisioned
+        }
+    }
+
+    /// The user whom the token names, in whatever status, with the token's facts stored.
+    package func user(_ caller: AppCaller, token: String) async throws -> UserRecord {
+        let found = try read {
+            (
+                provider: try $0.identityProvider(appID: caller.appID),
+                hadOne: try $0.hasHadIdentityProvider(appID: caller.appID)
+            )
+        }
+        guard let provider = found.provider else {
+            throw found.hadOne
+                ? VaultError(.identityProviderInactive, "The app's identity provider was removed.")
+                : VaultError(
+                    .identityProviderNotConfigured, "The app has no identity provider, so no user token can be judged.")
+        }
+        let claims = try await verifiedClaims(token, provider: provider)
+        return try await sync(claims, provider: provider, origin: caller.origin)
+    }
+
+    func requireActiveIssuer(_ issuer: String, appID: AppID, in transaction: Transaction) throws {
+        guard try transaction.identityProvider(appID: appID)?.issuer == issuer else {
+            throw VaultError(.identityProviderInactive, "The identity provider of the grant's user was removed.")
+        }
+    }
+
+    private func verifiedClaims(_ token: String, provider: IdentityProviderRecord) async throws -> TokenClaims {
+        let time = now()
+        do {
+            let address = try WebAddress(provider.document["jwks_uri"]?.string ?? "")
+            let payload = try await TokenVerifier(keySets: keySets).verify(token, jwksURI: address, now: time)
+            return try TokenClaims(
+                claims: payload, mapping: provider.claims, expectedIssuer: provider.issuer, audience: provider.audience,
+                signInClientID: nil, now: time)
+        } catch let error as TokenClaimsError {
+            throw Self.jwtRefused(error.reason)
+        } catch let error as TokenVerificationError {
+            switch error {
+            case .refused(let reason): throw Self.jwtRefused(reason)
+            case .keySetUnavailable(let reason):
+                throw VaultError(
+                    .serviceUnavailable, "The identity provider's keys cannot be read right now.", retryAfterSeconds: 5,
+                    cause: "key set: \(reason)")
+            }
+        } catch let error as WebAddressError {
+            throw VaultError(.internalError, "The identity provider's key address is unusable.", cause: error.reason)
+        }
+    }
+
+    // MARK: Sync
+
+    /// Rewriting `last_seen_at` at every call would cost a commit that nobody needs.
+    private static let lastSeenResolutionSeconds: Int64 = 60
+
+    private func sync(_ claims: TokenClaims, provider: IdentityProviderRecord, origin: RequestOrigin) async throws
+        -> UserRecord
+    {
+        let time = now()
+        if let known = try read({ try Self.knownUser(claims, provider: provider, in: $0) }) {
+            try Self.checkNotBefore(known, claims)
+            guard provider.claimsLockedAt == nil || Self.merged(known, claims, now: time) != nil else { return known }
+        }
+        let auditKey = auditKey
+        let outcome = try await write { transaction -> Result<UserRecord, VaultError> in
+            // The mapping may have been edited between verification and now: of two racing orders one must win whole.
+            guard let current = try transaction.identityProvider(appID: provider.appID), current.id == provider.id,
+                current.claims == provider.claims
+            else {
+                return .failure(
+                    VaultError(.serviceUnavailable, "The identity provider was just changed.", retryAfterSeconds: 1))
+            }
+            try transaction.lockClaims(provider.id, now: time)
+            if let known = try Self.knownUser(claims, provider: provider, in: transaction) {
+                guard let updated = Self.merged(known, claims, now: time) else { return .success(known) }
+                try transaction.updateUser(updated)
+                return .success(updated)
+            }
+            let created = Self.newUser(claims, provider: provider, now: time)
+            try transaction.insertUser(created)
+            try transaction.appendAudit(
+                AuditEntry(
+                    event: "user.created", principal: .system, occurredAt: time, requestID: origin.requestID,
+                    appID: provider.appID, userID: created.user.id), key: auditKey)
+            return .success(created)
+        }
+        let record = try outcome.get()
+        try Self.checkNotBefore(record, claims)
+        return record
+    }
+
+    /// By the mapped id; a tombstone that a lifecycle event left is found by the `sub`.
+    private static func knownUser(_ claims: TokenClaims, provider: IdentityProviderRecord, in transaction: Transaction)
+        throws -> UserRecord?
+    {
+        if let record = try transaction.user(
+            appID: provider.appID, issuer: provider.issuer, externalSubjectID: claims.userID)
+        {
+            return record
+        }
+        return try transaction.users(appID: provider.appID, issuer: provider.issuer, subject: claims.subject)
+            .first { $0.user.status != .active }
+    }
+
+    /// A restored user's old tokens stay dead.
+    private static func checkNotBefore(_ record: UserRecord, _ claims: TokenClaims) throws {
+        guard record.user.status != .deprovisioned, let floor = record.tokensNotBefore else { return }
+        guard let issuedAt = claims.issuedAt, issuedAt > floor else { throw VaultError.userDeprovisioned }
+    }
+
+    private static func newUser(_ claims: TokenClaims, provider: IdentityProviderRecord, now: Instant) -> UserRecord {
+        var record = UserRecord(
+            user: User(
+                id: UserID(), appID: provider.appID, issuer: provider.issuer, externalSubjectID: claims.userID,
+                subject: claims.subject, email: claims.email, displayName: claims.displayName, status: .active,
+                groups: claims.groups ?? [], roles: claims.roles ?? [], firstSeenAt: now, lastSeenAt: now))
+        record.emailAsOf = claims.email == nil ? nil : claims.issuedAt
+        record.displayNameAsOf = claims.displayName == nil ? nil : claims.issuedAt
+        record.groupsAsOf = claims.groups == nil ? nil : claims.issuedAt
+        record.rolesAsOf = claims.roles == nil ? nil : claims.issuedAt
+        return record
+    }
+
+    /// The record with the token's newer facts, or `nil` when nothing changes. Freshness is kept per fact.
+    private static func merged(_ record: UserRecord, _ claims: TokenClaims, now: Instant) -> UserRecord? {
+        guard record.user.status != .deprovisioned else { return nil }
+        var updated = record
+        let issuedAt = claims.issuedAt
+        func isFresh(_ asOf: Instant?) -> Bool {
+            guard let asOf else { return true }
+            return issuedAt.map { $0 >= asOf } ?? false
+        }
+        if let email = claims.email, isFresh(record.emailAsOf) {
+            updated.user.email = email
+            updated.emailAsOf = issuedAt ?? record.emailAsOf
+        }
+        if let name = claims.displayName, isFresh(record.displayNameAsOf) {
+            updated.user.displayName = name
+            updated.displayNameAsOf = issuedAt ?? record.displayNameAsOf
+        }
+        if let groups = claims.groups, isFresh(record.groupsAsOf) {
+            updated.user.groups = groups
+            updated.groupsAsOf = issuedAt ?? record.groupsAsOf
+        }
+        if let roles = claims.roles, isFresh(record.rolesAsOf) {
+            updated.user.roles = roles
+            updated.rolesAsOf = issuedAt ?? record.rolesAsOf
+        }
+        let isStale = record.user.lastSeenAt.map { $0.adding(seconds: lastSeenResolutionSeconds) <= now } ?? true
+        let factsChanged =
+            updated.user != record.user || updated.emailAsOf != record.emailAsOf
+            || updated.displayNameAsOf != record.displayNameAsOf || updated.groupsAsOf != record.groupsAsOf
+            || updated.rolesAsOf != record.rolesAsOf
+        guard factsChanged || isStale else { return nil }
+        updated.user.lastSeenAt = now
+        return updated
+    }
+
+    /// `POST /sdk/auth/verify-token`: the subject of a good token of an active user, else 401.
+    package func verifyUserToken(_ caller: AppCaller, token: String) async throws -> String {
+        let refused = Self.jwtRefused("it is not valid for this app")
+        do {
+            return try await activeUser(caller, token: token).user.subject
+        } catch let error as VaultError where error.code != .serviceUnavailable {
+            throw refused
+        }
+    }
+}

@@ -1,0 +1,166 @@
+import VaultAPI
+import VaultDomain
+
+// Organizations, operators, their tokens, apps.
+
+package struct OperatorRecord: Sendable {
+    package let id: OperatorID
+    package let email: String
+}
+
+package enum MembershipRole: String, Sendable { case admin, member, readOnly = "read_only" }
+
+package struct AppRecord: Sendable {
+    package let id: AppID
+    package let organizationID: OrganizationID
+    package let name: String
+    package let websiteURL: String?
+    /// Seals what belongs to the app and not to one of its users.
+    package let dataKeyID: DataKeyID
+    package let createdAt: Instant
+    package let archivedAt: Instant?
+
+    package init(
+        id: AppID, organizationID: OrganizationID, name: String, websiteURL: String?, dataKeyID: DataKeyID,
+        createdAt: Instant, archivedAt: Instant? = nil
+    ) {
+        self.id = id
+        self.organizationID = organizationID
+        self.name = name
+        self.websiteURL = websiteURL
+        self.dataKeyID = dataKeyID
+        self.createdAt = createdAt
+        self.archivedAt = archivedAt
+    }
+
+    init(_ row: Row) throws {
+        self.init(
+            id: try row.id("id"), organizationID: try row.id("organization_id"), name: try row.text("name"),
+            websiteURL: try row.optionalText("website_url"), dataKeyID: try row.id("data_key_id"),
+            createdAt: try row.instant("created_at"), archivedAt: try row.optionalInstant("archived_at"))
+    }
+}
+
+/// Where a list goes on: the sort key of the last row answered.
+package struct PagePosition: Sendable, Equatable {
+    package let at: Int64
+    package let id: String
+
+    package init(at: Int64, id: String) {
+        self.at = at
+        self.id = id
+    }
+
+    /// Before the first row.
+    package static let start = PagePosition(at: Int64.min, id: "")
+}
+
+extension Transaction {
+    package func insertOrganization(id: OrganizationID, name: String, now: Instant) throws {
+        try execute("INSERT INTO organizations (id, name, created_at) VALUES (?1, ?2, ?3)", id, name, now)
+    }
+
+    package func insertOperator(id: OperatorID, email: String, now: Instant) throws {
+        try execute("INSERT INTO operators (id, email, created_at) VALUES (?1, ?2, ?3)", id, email, now)
+    }
+
+    package func insertMembership(organizationID: OrganizationID, operatorID: OperatorID, role: MembershipRole) throws {
+        try execute(
+            "INSERT INTO memberships (organization_id, operator_id, role) VALUES (?1, ?2, ?3)", organizationID,
+            operatorID, role.rawValue)
+    }
+
+    package func memberships(of operatorID: OperatorID) throws -> [OrganizationID: MembershipRole] {
+        let rows = try rows("SELECT organization_id, role FROM memberships WHERE operator_id = ?1", operatorID)
+        return try Dictionary(
+            rows.map { (try $0.id("organization_id"), try $0.choice("role") as MembershipRole) },
+            uniquingKeysWith: { first, _ in first })
+    }
+
+    package func operatorAccount(email: String) throws -> OperatorRecord? {
+        try row("SELECT id, email FROM operators WHERE email = ?1", email).map {
+            OperatorRecord(id: try $0.id("id"), email: try $0.text("email"))
+        }
+    }
+
+    package func insertPersonalAccessToken(
+        id: PersonalAccessTokenID, operatorID: OperatorID, name: String, digest: [UInt8], now: Instant,
+        expiresAt: Instant?
+    ) throws {
+        try execute(
+            """
+            INSERT INTO personal_access_tokens (id, operator_id, name, digest, created_at, expires_at)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+            """, id, operatorID, name, digest, now, expiresAt)
+    }
+
+    /// The operator of a live token.
+    package func operatorAccount(tokenDigest: [UInt8], now: Instant) throws -> OperatorRecord? {
+        try row(
+            """
+            SELECT operators.id AS id, operators.email AS email FROM personal_access_tokens
+            JOIN operators ON operators.id = personal_access_tokens.operator_id
+            WHERE digest = ?1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?2)
+            """, tokenDigest, now
+        ).map { OperatorRecord(id: try $0.id("id"), email: try $0.text("email")) }
+    }
+
+    package func insertApp(_ app: AppRecord) throws {
+        try execute(
+            """
+            INSERT INTO apps (id, organization_id, name, website_url, data_key_id, created_at)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+            """, app.id, app.organizationID, app.name, app.websiteURL, app.dataKeyID, app.createdAt)
+    }
+
+    package func app(_ id: AppID) throws -> AppRecord? {
+        try row("SELECT * FROM apps WHERE id = ?1", id).map(AppRecord.init)
+    }
+
+    package func apps(operatorID: OperatorID, after: PagePosition, limit: Int) throws -> [AppRecord] {
+        try rows(
+            """
+            SELECT apps.* FROM apps JOIN memberships ON memberships.organization_id = apps.organization_id
+            WHERE memberships.operator_id = ?1 AND (apps.created_at, apps.id) > (?2, ?3)
+            ORDER BY apps.created_at, apps.id LIMIT ?4
+            """, operatorID, after.at, after.id, limit
+        ).map(AppRecord.init)
+    }
+
+    package func updateApp(_ id: AppID, name: String, websiteURL: String?) throws {
+        try execute("UPDATE apps SET name = ?2, website_url = ?3 WHERE id = ?1", id, name, websiteURL)
+    }
+
+    package func setAppArchived(_ id: AppID, at archivedAt: Instant?) throws {
+        try execute("UPDATE apps SET archived_at = ?2 WHERE id = ?1", id, archivedAt)
+    }
+
+    package func deleteApp(_ id: AppID) throws { try execute("DELETE FROM apps WHERE id = ?1", id) }
+
+    /// Every data key that seals something of the app: the app's own and its users'.
+    package func dataKeyIDs(appID: AppID) throws -> [DataKeyID] {
+        try rows(
+            """
+            SELECT data_key_id FROM apps WHERE id = ?1
+            UNION SELECT data_key_id FROM users WHERE app_id = ?1 AND data_key_id IS NOT NULL
+            UNION SELECT data_key_id FROM revocations WHERE app_id = ?1 AND data_key_id IS NOT NULL
+            """, appID
+        ).map { try $0.id("data_key_id") }
+    }
+
+    // MARK: Key destruction
+
+    package func insertKeyDestruction(_ id: DataKeyID, now: Instant) throws {
+        try execute(
+            "INSERT INTO key_destructions (data_key_id, created_at) VALUES (?1, ?2) ON CONFLICT (data_key_id) DO NOTHING",
+            id, now)
+    }
+
+    package func pendingKeyDestructions() throws -> [DataKeyID] {
+        try rows("SELECT data_key_id FROM key_destructions").map { try $0.id("data_key_id") }
+    }
+
+    package func deleteKeyDestruction(_ id: DataKeyID) throws {
+        try execute("DELETE FROM key_destructions WHERE data_key_id = ?1", id)
+    }
+}

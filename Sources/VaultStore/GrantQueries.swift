@@ -1,0 +1,353 @@
+import VaultAPI
+import VaultDomain
+
+// Grants, the credentials they point to, and the revocations still owed to providers.
+
+/// A credential with its ciphertexts. What they hold can only be opened by the service.
+package struct CredentialRecord: Sendable {
+    package var credential: Credential
+    package var providerID: String
+    package var managedSecretID: ManagedSecretID?
+    package var accountID: String?
+    package var accessToken: [UInt8]
+    package var refreshToken: [UInt8]?
+
+    package init(
+        credential: Credential, providerID: String, managedSecretID: ManagedSecretID? = nil, accountID: String?,
+        accessToken: [UInt8], refreshToken: [UInt8]?
+    ) {
+        self.credential = credential
+        self.providerID = providerID
+        self.managedSecretID = managedSecretID
+        self.accountID = accountID
+        self.accessToken = accessToken
+        self.refreshToken = refreshToken
+    }
+
+    init(_ row: Row) throws {
+        accessToken = try row.blob("access_token")
+        refreshToken = try row.optionalBlob("refresh_token")
+        providerID = try row.text("provider_id")
+        managedSecretID = try row.optionalID("managed_secret_id")
+        accountID = try row.optionalText("account_id")
+        credential = Credential(
+            id: try row.id("id"), appID: try row.id("app_id"), userID: try row.optionalID("user_id"),
+            dataKeyID: try row.id("data_key_id"), version: try row.integer("version"),
+            tokenGeneration: try row.text("token_generation"), hasRefreshToken: refreshToken != nil,
+            scopes: try row.strings("scopes"), accessExpiresAt: try row.optionalInstant("access_expires_at"),
+            diedAt: try row.optionalInstant("died_at"))
+    }
+}
+
+/// What a list of grants is narrowed by; everything is optional and all must fit.
+package struct GrantFilter: Sendable {
+    package var userID: UserID?
+    package var providerID: String?
+    package var account: String?
+    package var label: String?
+    package var status: GrantStatus?
+
+    package init(
+        userID: UserID? = nil, providerID: String? = nil, account: String? = nil, label: String? = nil,
+        status: GrantStatus? = nil
+    ) {
+        self.userID = userID
+        self.providerID = providerID
+        self.account = account
+        self.label = label
+        self.status = status
+    }
+}
+
+/// A grant beside the facts that decide its status.
+package struct GrantRecord: Sendable {
+    package let grant: Grant
+    package let accountID: String?
+    package let credential: CredentialRecord?
+}
+
+package struct RevocationRecord: Sendable {
+    package let id: RevocationID
+    package let appID: AppID
+    package let providerID: String
+    package let grantID: GrantID?
+    package let userID: UserID?
+    package let token: [UInt8]?
+    package let dataKeyID: DataKeyID?
+    package let tokenTypeHint: String
+    package let status: String
+    package let attempts: Int64
+    package let createdAt: Instant
+    package let lastError: String?
+
+    package init(
+        id: RevocationID, appID: AppID, providerID: String, grantID: GrantID?, userID: UserID?, token: [UInt8]?,
+        dataKeyID: DataKeyID?, tokenTypeHint: String, status: String, createdAt: Instant
+    ) {
+        self.id = id
+        self.appID = appID
+        self.providerID = providerID
+        self.grantID = grantID
+        self.userID = userID
+        self.token = token
+        self.dataKeyID = dataKeyID
+        self.tokenTypeHint = tokenTypeHint
+        self.status = status
+        attempts = 0
+        self.createdAt = createdAt
+        lastError = nil
+    }
+
+    init(_ row: Row) throws {
+        id = try row.id("id")
+        appID = try row.id("app_id")
+        providerID = try row.text("provider_id")
+        grantID = try row.optionalID("grant_id")
+        userID = try row.optionalID("user_id")
+        token = try row.optionalBlob("token")
+        dataKeyID = try row.optionalID("data_key_id")
+        tokenTypeHint = try row.text("token_type_hint")
+        status = try row.text("status")
+        attempts = try row.integer("attempts")
+        createdAt = try row.instant("created_at")
+        lastError = try row.optionalText("last_error")
+    }
+}
+
+extension Grant {
+    init(_ row: Row) throws {
+        self.init(
+            id: try row.id("id"), appID: try row.id("app_id"), kind: try row.choice("kind"),
+            providerID: try row.text("provider_id"), credentialID: try row.optionalID("credential_id"),
+            managedSecretID: try row.optionalID("managed_secret_id"), principalType: try row.choice("principal_type"),
+            userID: try row.optionalID("user_id"), label: try row.optionalText("label"),
+            accountIdentifier: try row.optionalText("account_identifier"),
+            accountDisplayName: try row.optionalText("account_display_name"), scopes: try row.strings("scopes"),
+            hasScopeMismatch: try row.bool("scope_mismatch"), grantPolicy: try row.object("grant_policy"),
+            expiresAt: try row.optionalInstant("expires_at"), createdAt: try row.instant("created_at"),
+            lastUsedAt: try row.optionalInstant("last_used_at"), revokedAt: try row.optionalInstant("revoked_at"),
+            revokeReason: try row.optionalText("revoke_reason"))
+    }
+}
+
+extension Transaction {
+    package func insertGrant(_ grant: Grant, accountID: String?) throws {
+        try execute(
+            """
+            INSERT INTO grants (id, app_id, kind, provider_id, credential_id, managed_secret_id, principal_type, user_id,
+                label, account_id, account_identifier, account_display_name, scopes, grant_policy, expires_at, created_at)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+            """, grant.id, grant.appID, grant.kind.rawValue, grant.providerID, grant.credentialID,
+            grant.managedSecretID,
+            grant.principalType.rawValue, grant.userID, grant.label, accountID, grant.accountIdentifier,
+            grant.accountDisplayName, JSON.strings(grant.scopes), JSON.object(grant.grantPolicy), grant.expiresAt,
+            grant.createdAt)
+    }
+
+    package func grant(_ id: GrantID, appID: AppID) throws -> GrantRecord? {
+        try row("SELECT * FROM grants WHERE id = ?1 AND app_id = ?2", id, appID).map(grantRecord)
+    }
+
+    private func grantRecord(_ row: Row) throws -> GrantRecord {
+        let grant = try Grant(row)
+        return GrantRecord(
+            grant: grant, accountID: try row.optionalText("account_id"),
+            credential: try grant.credentialID.flatMap { try credential($0) })
+    }
+
+    /// Grants of the app in the order they were made, narrowed by what SQL can decide.
+    package func grants(
+        appID: AppID, filter: GrantFilter, now: Instant, after: PagePosition, offset: Int64 = 0, limit: Int64
+    ) throws -> [GrantRecord] {
+        try rows(
+            """
+            SELECT grants.* FROM grants LEFT JOIN credentials ON credentials.id = grants.credential_id
+            WHERE \(Self.grantCondition) AND (grants.created_at, grants.id) > (?8, ?9)
+            ORDER BY grants.created_at, grants.id LIMIT ?10 OFFSET ?11
+            """, appID, filter.userID, filter.providerID, filter.account, filter.label, filter.status?.rawValue, now,
+            after.at, after.id, limit, offset
+        ).map(grantRecord)
+    }
+
+    package func grantCount(appID: AppID, filter: GrantFilter, now: Instant) throws -> Int64 {
+        try row(
+            """
+            SELECT count(*) AS total FROM grants LEFT JOIN credentials ON credentials.id = grants.credential_id
+            WHERE \(Self.grantCondition)
+            """, appID, filter.userID, filter.providerID, filter.account, filter.label, filter.status?.rawValue, now
+        )?.integer("total") ?? 0
+    }
+
+    /// The same order of states as `Grant.status(credential:now:)`; a test holds the two together.
+    private static let grantCondition = """
+        grants.app_id = ?1 AND (?2 IS NULL OR grants.user_id = ?2) AND (?3 IS NULL OR grants.provider_id = ?3)
+            AND (?4 IS NULL OR grants.account_identifier = ?4) AND (?5 IS NULL OR grants.label = ?5)
+            AND (?6 IS NULL OR ?6 = CASE
+                WHEN grants.revoked_at IS NOT NULL THEN 'revoked'
+                WHEN grants.expires_at IS NOT NULL AND grants.expires_at <= ?7 THEN 'expired'
+                WHEN credentials.id IS NULL OR credentials.died_at IS NOT NULL THEN 'needs_reauth'
+                ELSE 'active' END)
+        """
+
+    /// Grants that a provider id names for one user, or for the app itself: those not revoked.
+    package func candidateGrants(
+        appID: AppID, providerID: String, principalType: PrincipalType, userID: UserID?, account: String?,
+        label: String?, limit: Int
+    ) throws -> [GrantRecord] {
+        try rows(
+            """
+            SELECT * FROM grants WHERE app_id = ?1 AND provider_id = ?2 AND principal_type = ?3
+                AND (?4 IS NULL OR user_id = ?4) AND revoked_at IS NULL
+                AND (?5 IS NULL OR account_identifier = ?5) AND (?6 IS NULL OR label = ?6)
+            ORDER BY created_at, id LIMIT ?7
+            """, appID, providerID, principalType.rawValue, userID, account, label, limit
+        ).map(grantRecord)
+    }
+
+    package func activeGrants(userID: UserID) throws -> [GrantRecord] {
+        try rows("SELECT * FROM grants WHERE user_id = ?1 AND revoked_at IS NULL ORDER BY created_at, id", userID)
+            .map(grantRecord)
+    }
+
+    package func activeGrants(credentialID: CredentialID) throws -> [Grant] {
+        try rows(
+            "SELECT * FROM grants WHERE credential_id = ?1 AND revoked_at IS NULL ORDER BY created_at, id", credentialID
+        )
+        .map(Grant.init)
+    }
+
+    package func revokeGrant(_ id: GrantID, reason: String?, now: Instant) throws -> Bool {
+        try execute(
+            "UPDATE grants SET revoked_at = ?2, revoke_reason = ?3 WHERE id = ?1 AND revoked_at IS NULL", id, now,
+            reason) == 1
+    }
+
+    package func touchGrant(_ id: GrantID, now: Instant) throws {
+        try execute("UPDATE grants SET last_used_at = ?2 WHERE id = ?1", id, now)
+    }
+
+    package func setScopeMismatch(_ id: GrantID, _ isMismatched: Bool) throws {
+        try execute("UPDATE grants SET scope_mismatch = ?2 WHERE id = ?1", id, isMismatched)
+    }
+
+    /// A new consent for an existing grant: new scopes, a live state, and a new term when one was asked for.
+    package func renewGrant(
+        _ id: GrantID, scopes: [String], accountIdentifier: String?, accountDisplayName: String?, expiresAt: Instant?
+    ) throws {
+        try execute(
+            """
+            UPDATE grants SET scopes = ?2, scope_mismatch = 0, account_identifier = ?3, account_display_name = ?4,
+                expires_at = ?5
+            WHERE id = ?1
+            """, id, JSON.strings(scopes), accountIdentifier, accountDisplayName, expiresAt)
+    }
+
+    // MARK: Credentials
+
+    package func insertCredential(_ record: CredentialRecord, now: Instant) throws {
+        let credential = record.credential
+        try execute(
+            """
+            INSERT INTO credentials (id, app_id, provider_id, user_id, managed_secret_id, account_id, data_key_id, version,
+                token_generation, access_token, refresh_token, scopes, access_expires_at, created_at, updated_at)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14)
+            """, credential.id, credential.appID, record.providerID, credential.userID, record.managedSecretID,
+            record.accountID, credential.dataKeyID, credential.version, credential.tokenGeneration, record.accessToken,
+            record.refreshToken, JSON.strings(credential.scopes), credential.accessExpiresAt, now)
+    }
+
+    package func credential(_ id: CredentialID) throws -> CredentialRecord? {
+        try row("SELECT * FROM credentials WHERE id = ?1", id).map(CredentialRecord.init)
+    }
+
+    /// The credential of one account, for the one user or for the app itself.
+    package func credential(appID: AppID, providerID: String, userID: UserID?, accountID: String) throws
+        -> CredentialRecord?
+    {
+        try row(
+            """
+            SELECT * FROM credentials WHERE app_id = ?1 AND provider_id = ?2 AND account_id = ?3 AND user_id IS NOT DISTINCT FROM ?4
+            """, appID, providerID, accountID, userID
+        ).map(CredentialRecord.init)
+    }
+
+    package func credential(managedSecretID: ManagedSecretID) throws -> CredentialRecord? {
+        try row("SELECT * FROM credentials WHERE managed_secret_id = ?1", managedSecretID).map(CredentialRecord.init)
+    }
+
+    /// Stores new tokens if the credential is still what the caller last saw.
+    package func updateCredential(_ record: CredentialRecord, expectedVersion: Int64, now: Instant) throws -> Bool {
+        let credential = record.credential
+        return try execute(
+            """
+            UPDATE credentials SET version = ?3, token_generation = ?4, access_token = ?5, refresh_token = ?6, scopes = ?7,
+                access_expires_at = ?8, died_at = ?9, updated_at = ?10
+            WHERE id = ?1 AND version = ?2
+            """, credential.id, expectedVersion, credential.version, credential.tokenGeneration, record.accessToken,
+            record.refreshToken, JSON.strings(credential.scopes), credential.accessExpiresAt, credential.diedAt, now)
+            == 1
+    }
+
+    package func expireAccessToken(_ id: CredentialID, expectedVersion: Int64, now: Instant) throws {
+        try execute(
+            "UPDATE credentials SET access_expires_at = ?3 WHERE id = ?1 AND version = ?2", id, expectedVersion, now)
+    }
+
+    package func markCredentialDead(_ id: CredentialID, expectedVersion: Int64, now: Instant) throws -> Bool {
+        try execute(
+            "UPDATE credentials SET died_at = ?3 WHERE id = ?1 AND version = ?2 AND died_at IS NULL", id,
+            expectedVersion, now) == 1
+    }
+
+    package func deleteCredential(_ id: CredentialID) throws {
+        try execute("DELETE FROM credentials WHERE id = ?1", id)
+    }
+
+    package func credentials(userID: UserID) throws -> [CredentialRecord] {
+        try rows("SELECT * FROM credentials WHERE user_id = ?1", userID).map(CredentialRecord.init)
+    }
+
+    // MARK: Revocations at providers
+
+    package func insertRevocation(_ revocation: RevocationRecord, nextAttemptAt: Instant?) throws {
+        try execute(
+            """
+            INSERT INTO revocations (id, app_id, provider_id, grant_id, user_id, token, data_key_id, token_type_hint, status,
+                attempts, next_attempt_at, created_at)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?11)
+            """, revocation.id, revocation.appID, revocation.providerID, revocation.grantID, revocation.userID,
+            revocation.token, revocation.dataKeyID, revocation.tokenTypeHint, revocation.status, nextAttemptAt,
+            revocation.createdAt)
+    }
+
+    package func dueRevocations(now: Instant, limit: Int) throws -> [RevocationRecord] {
+        try rows(
+            "SELECT * FROM revocations WHERE status = 'pending' AND next_attempt_at <= ?1 ORDER BY next_attempt_at, id LIMIT ?2",
+            now, limit
+        ).map(RevocationRecord.init)
+    }
+
+    package func postponeRevocation(_ id: RevocationID, until: Instant, error: String) throws {
+        try execute(
+            "UPDATE revocations SET attempts = attempts + 1, next_attempt_at = ?2, last_error = ?3 WHERE id = ?1", id,
+            until, error)
+    }
+
+    package func finishRevocation(_ id: RevocationID, status: String, error: String?, now: Instant) throws {
+        try execute(
+            """
+            UPDATE revocations SET status = ?2, last_error = ?3, attempts = attempts + 1, token = NULL, data_key_id = NULL,
+                next_attempt_at = NULL, finished_at = ?4
+            WHERE id = ?1
+            """, id, status, error, now)
+    }
+
+    package func revocations(grantID: GrantID) throws -> [RevocationRecord] {
+        try rows("SELECT * FROM revocations WHERE grant_id = ?1 ORDER BY created_at, id", grantID).map(
+            RevocationRecord.init)
+    }
+
+    package func isDataKeyUsedByRevocation(_ id: DataKeyID) throws -> Bool {
+        try row("SELECT 1 AS found FROM revocations WHERE data_key_id = ?1 LIMIT 1", id) != nil
+    }
+}

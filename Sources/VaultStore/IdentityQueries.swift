@@ -1,0 +1,267 @@
+import VaultAPI
+import VaultDomain
+
+// Identity providers, the users they name, and the deliveries they push.
+
+package struct IdentityProviderRecord: Sendable {
+    package var id: IdentityProviderID
+    package var appID: AppID
+    package var type: IdentityProviderType
+    package var issuer: String
+    /// The discovery document as it was read.
+    package var document: JSONObject
+    package var audience: String?
+    package var claims: ClaimMapping
+    package var claimsLockedAt: Instant?
+    package var webhookEndpointID: String
+    package var webhookSecret: [UInt8]?
+    package var webhookVersion: Int64
+    package var webhooksEnabledAt: Instant?
+    package var createdAt: Instant
+    package var removedAt: Instant?
+
+    package init(
+        id: IdentityProviderID, appID: AppID, type: IdentityProviderType, issuer: String, document: JSONObject,
+        audience: String?, claims: ClaimMapping, webhookEndpointID: String, createdAt: Instant
+    ) {
+        self.id = id
+        self.appID = appID
+        self.type = type
+        self.issuer = issuer
+        self.document = document
+        self.audience = audience
+        self.claims = claims
+        self.webhookEndpointID = webhookEndpointID
+        webhookVersion = 0
+        self.createdAt = createdAt
+    }
+
+    init(_ row: Row) throws {
+        self.init(
+            id: try row.id("id"), appID: try row.id("app_id"), type: try row.choice("idp_type"),
+            issuer: try row.text("issuer"), document: try row.object("document"),
+            audience: try row.optionalText("audience"),
+            claims: ClaimMapping(
+                userID: try row.text("user_id_claim"), group: try row.optionalText("group_claim"),
+                role: try row.optionalText("role_claim")),
+            webhookEndpointID: try row.text("webhook_endpoint_id"), createdAt: try row.instant("created_at"))
+        claimsLockedAt = try row.optionalInstant("claims_locked_at")
+        webhookSecret = try row.optionalBlob("webhook_secret")
+        webhookVersion = try row.integer("webhook_version")
+        webhooksEnabledAt = try row.optionalInstant("webhooks_enabled_at")
+        removedAt = try row.optionalInstant("removed_at")
+    }
+}
+
+package struct UserRecord: Sendable {
+    package var user: User
+    package var dataKeyID: DataKeyID?
+    package var suspendedBy: String?
+    package var statusEventAt: Instant?
+    /// Tokens issued at or before this are refused (a restored user's old ones).
+    package var tokensNotBefore: Instant?
+    package var emailAsOf: Instant?
+    package var displayNameAsOf: Instant?
+    package var groupsAsOf: Instant?
+    package var rolesAsOf: Instant?
+
+    package init(user: User) { self.user = user }
+
+    init(_ row: Row) throws {
+        user = User(
+            id: try row.id("id"), appID: try row.id("app_id"), issuer: try row.text("issuer"),
+            externalSubjectID: try row.text("external_subject_id"), subject: try row.text("subject"),
+            email: try row.optionalText("email"), displayName: try row.optionalText("display_name"),
+            status: try row.choice("status"), epoch: try row.integer("epoch"), groups: try row.strings("groups"),
+            roles: try row.strings("roles"), firstSeenAt: try row.instant("first_seen_at"),
+            lastSeenAt: try row.optionalInstant("last_seen_at"))
+        dataKeyID = try row.optionalID("data_key_id")
+        suspendedBy = try row.optionalText("suspended_by")
+        statusEventAt = try row.optionalInstant("status_event_at")
+        tokensNotBefore = try row.optionalInstant("tokens_not_before")
+        emailAsOf = try row.optionalInstant("email_as_of")
+        displayNameAsOf = try row.optionalInstant("display_name_as_of")
+        groupsAsOf = try row.optionalInstant("groups_as_of")
+        rolesAsOf = try row.optionalInstant("roles_as_of")
+    }
+}
+
+package struct DeliveryRecord: Sendable {
+    package let id: DeliveryID
+    package let eventType: String
+    package let outcome: String
+    package let detail: String?
+    package let receivedAt: Instant
+}
+
+extension Transaction {
+    package func insertIdentityProvider(_ provider: IdentityProviderRecord) throws {
+        try execute(
+            """
+            INSERT INTO identity_providers (id, app_id, idp_type, issuer, document, audience, user_id_claim,
+                group_claim, role_claim, webhook_endpoint_id, webhook_version, created_at)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11)
+            """, provider.id, provider.appID, provider.type.rawValue, provider.issuer, JSON.object(provider.document),
+            provider.audience, provider.claims.userID, provider.claims.group, provider.claims.role,
+            provider.webhookEndpointID, provider.createdAt)
+    }
+
+    package func identityProvider(appID: AppID) throws -> IdentityProviderRecord? {
+        try row("SELECT * FROM identity_providers WHERE app_id = ?1 AND removed_at IS NULL", appID)
+            .map(IdentityProviderRecord.init)
+    }
+
+    package func identityProvider(webhookEndpointID: String) throws -> IdentityProviderRecord? {
+        try row(
+            "SELECT * FROM identity_providers WHERE webhook_endpoint_id = ?1 AND removed_at IS NULL", webhookEndpointID
+        ).map(IdentityProviderRecord.init)
+    }
+
+    package func hasHadIdentityProvider(appID: AppID) throws -> Bool {
+        try row("SELECT 1 AS found FROM identity_providers WHERE app_id = ?1 LIMIT 1", appID) != nil
+    }
+
+    /// Changes the mapping unless it is locked; whether it did.
+    package func updateClaims(_ id: IdentityProviderID, claims: ClaimMapping, audience: String?) throws -> Bool {
+        try execute(
+            """
+            UPDATE identity_providers SET user_id_claim = ?2, group_claim = ?3, role_claim = ?4, audience = ?5
+            WHERE id = ?1 AND (claims_locked_at IS NULL
+                OR (user_id_claim = ?2 AND group_claim IS NOT DISTINCT FROM ?3 AND role_claim IS NOT DISTINCT FROM ?4))
+            """, id, claims.userID, claims.group, claims.role, audience) == 1
+    }
+
+    package func lockClaims(_ id: IdentityProviderID, now: Instant) throws {
+        try execute(
+            "UPDATE identity_providers SET claims_locked_at = ?2 WHERE id = ?1 AND claims_locked_at IS NULL", id, now)
+    }
+
+    package func removeIdentityProvider(_ id: IdentityProviderID, now: Instant) throws {
+        try execute(
+            """
+            UPDATE identity_providers SET removed_at = ?2, webhook_secret = NULL, webhooks_enabled_at = NULL
+            WHERE id = ?1
+            """, id, now)
+    }
+
+    package func setWebhookSecret(_ id: IdentityProviderID, sealed: [UInt8]?, version: Int64, enabledAt: Instant?)
+        throws
+    {
+        try execute(
+            "UPDATE identity_providers SET webhook_secret = ?2, webhook_version = ?3, webhooks_enabled_at = ?4 WHERE id = ?1",
+            id, sealed, version, enabledAt)
+    }
+
+    // MARK: Users
+
+    package func insertUser(_ record: UserRecord) throws {
+        let user = record.user
+        try execute(
+            """
+            INSERT INTO users (id, app_id, issuer, external_subject_id, subject, email, display_name, groups, roles,
+                status, epoch, data_key_id, suspended_by, status_event_at, tokens_not_before, email_as_of,
+                display_name_as_of, groups_as_of, roles_as_of, first_seen_at, last_seen_at)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
+            """, user.id, user.appID, user.issuer, user.externalSubjectID, user.subject, user.email, user.displayName,
+            JSON.strings(user.groups), JSON.strings(user.roles), user.status.rawValue, user.epoch, record.dataKeyID,
+            record.suspendedBy, record.statusEventAt, record.tokensNotBefore, record.emailAsOf, record.displayNameAsOf,
+            record.groupsAsOf, record.rolesAsOf, user.firstSeenAt, user.lastSeenAt)
+    }
+
+    package func updateUser(_ record: UserRecord) throws {
+        let user = record.user
+        try execute(
+            """
+            UPDATE users SET email = ?2, display_name = ?3, groups = ?4, roles = ?5, status = ?6, epoch = ?7,
+                data_key_id = ?8, suspended_by = ?9, status_event_at = ?10, tokens_not_before = ?11, email_as_of = ?12,
+                display_name_as_of = ?13, groups_as_of = ?14, roles_as_of = ?15, last_seen_at = ?16
+            WHERE id = ?1
+            """, user.id, user.email, user.displayName, JSON.strings(user.groups), JSON.strings(user.roles),
+            user.status.rawValue, user.epoch, record.dataKeyID, record.suspendedBy, record.statusEventAt,
+            record.tokensNotBefore, record.emailAsOf, record.displayNameAsOf, record.groupsAsOf, record.rolesAsOf,
+            user.lastSeenAt)
+    }
+
+    package func user(_ id: UserID, appID: AppID) throws -> UserRecord? {
+        try row("SELECT * FROM users WHERE id = ?1 AND app_id = ?2", id, appID).map(UserRecord.init)
+    }
+
+    package func user(appID: AppID, issuer: String, externalSubjectID: String) throws -> UserRecord? {
+        try row(
+            "SELECT * FROM users WHERE app_id = ?1 AND issuer = ?2 AND external_subject_id = ?3", appID, issuer,
+            externalSubjectID
+        ).map(UserRecord.init)
+    }
+
+    package func users(appID: AppID, issuer: String, subject: String) throws -> [UserRecord] {
+        try rows("SELECT * FROM users WHERE app_id = ?1 AND issuer = ?2 AND subject = ?3", appID, issuer, subject)
+            .map(UserRecord.init)
+    }
+
+    /// A page of users; `status` and a text contained in subject, address or name narrow it.
+    package func users(
+        appID: AppID, status: UserStatus?, group: String?, query: String?, after: PagePosition, limit: Int
+    ) throws -> [UserRecord] {
+        let pattern = query.map {
+            "%" + $0.replacing("\\", with: "\\\\").replacing("%", with: "\\%").replacing("_", with: "\\_").lowercased()
+                + "%"
+        }
+        let groupPattern = group.map {
+            "%"
+                + JSON.string($0).text.replacing("\\", with: "\\\\").replacing("%", with: "\\%").replacing(
+                    "_", with: "\\_") + "%"
+        }
+        return try rows(
+            """
+            SELECT * FROM users WHERE app_id = ?1 AND (first_seen_at, id) > (?2, ?3)
+                AND (?4 IS NULL OR status = ?4)
+                AND (?5 IS NULL OR lower(external_subject_id) LIKE ?5 ESCAPE '\\'
+                    OR lower(email) LIKE ?5 ESCAPE '\\' OR lower(display_name) LIKE ?5 ESCAPE '\\')
+                AND (?6 IS NULL OR groups LIKE ?6 ESCAPE '\\')
+            ORDER BY first_seen_at, id LIMIT ?7
+            """, appID, after.at, after.id, status?.rawValue, pattern, groupPattern, limit
+        ).map(UserRecord.init)
+    }
+
+    // MARK: Deliveries
+
+    /// Whether the delivery is new; it is then recorded.
+    package func insertDelivery(
+        identityProviderID: IdentityProviderID, deliveryID: String, eventType: String, outcome: String, detail: String?,
+        userID: UserID?, eventAt: Instant?, now: Instant
+    ) throws -> Bool {
+        try execute(
+            """
+            INSERT INTO webhook_deliveries (id, identity_provider_id, delivery_id, event_type, outcome, detail, user_id,
+                event_at, received_at)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (identity_provider_id, delivery_id) DO NOTHING
+            """, DeliveryID(), identityProviderID, deliveryID, eventType, outcome, detail, userID, eventAt, now) == 1
+    }
+
+    package func hasDelivery(identityProviderID: IdentityProviderID, deliveryID: String) throws -> Bool {
+        try row(
+            "SELECT 1 AS found FROM webhook_deliveries WHERE identity_provider_id = ?1 AND delivery_id = ?2",
+            identityProviderID, deliveryID) != nil
+    }
+
+    package func latestDeliveries(identityProviderID: IdentityProviderID, limit: Int) throws -> [DeliveryRecord] {
+        try rows(
+            """
+            SELECT * FROM webhook_deliveries WHERE identity_provider_id = ?1 ORDER BY received_at DESC, id LIMIT ?2
+            """, identityProviderID, limit
+        ).map {
+            DeliveryRecord(
+                id: try $0.id("id"), eventType: try $0.text("event_type"), outcome: try $0.text("outcome"),
+                detail: try $0.optionalText("detail"), receivedAt: try $0.instant("received_at"))
+        }
+    }
+
+    package func deliveryCounts(identityProviderID: IdentityProviderID) throws -> [(outcome: String, count: Int64)] {
+        try rows(
+            """
+            SELECT outcome, count(*) AS deliveries FROM webhook_deliveries WHERE identity_provider_id = ?1
+            GROUP BY outcome ORDER BY outcome
+            """, identityProviderID
+        ).map { (outcome: try $0.text("outcome"), count: try $0.integer("deliveries")) }
+    }
+}

@@ -1,0 +1,211 @@
+// The schema, in migrations that are never edited once released. Times are milliseconds since the epoch, ids are
+// canonical UUID text, lists and documents are JSON text that no query looks into. `INTEGER`, `BLOB` and `STRICT` are
+// the only words of this text that an engine may have to translate.
+
+enum Schema {
+    struct Migration {
+        let name: String
+        let statements: [String]
+    }
+
+    static let migrations = [
+        Migration(name: "0001-accounts", statements: accounts),
+        Migration(name: "0002-identity", statements: identity),
+        Migration(name: "0003-credentials", statements: credentials),
+        Migration(name: "0004-connect", statements: connect),
+        Migration(name: "0005-audit", statements: audit),
+    ]
+
+    private static let accounts = [
+        """
+        CREATE TABLE organizations (
+            id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL, created_at INTEGER NOT NULL) STRICT
+        """,
+        """
+        CREATE TABLE operators (
+            id TEXT PRIMARY KEY NOT NULL, email TEXT NOT NULL UNIQUE, created_at INTEGER NOT NULL) STRICT
+        """,
+        """
+        CREATE TABLE memberships (
+            organization_id TEXT NOT NULL REFERENCES organizations (id),
+            operator_id TEXT NOT NULL REFERENCES operators (id),
+            role TEXT NOT NULL CHECK (role IN ('admin', 'member', 'read_only')),
+            PRIMARY KEY (operator_id, organization_id)) STRICT
+        """,
+        """
+        CREATE TABLE personal_access_tokens (
+            id TEXT PRIMARY KEY NOT NULL, operator_id TEXT NOT NULL REFERENCES operators (id), name TEXT NOT NULL,
+            digest BLOB NOT NULL UNIQUE, created_at INTEGER NOT NULL, expires_at INTEGER, revoked_at INTEGER) STRICT
+        """,
+        """
+        CREATE TABLE apps (
+            id TEXT PRIMARY KEY NOT NULL, organization_id TEXT NOT NULL REFERENCES organizations (id),
+            name TEXT NOT NULL, website_url TEXT, data_key_id TEXT NOT NULL, created_at INTEGER NOT NULL,
+            archived_at INTEGER) STRICT
+        """,
+        "CREATE INDEX apps_by_organization ON apps (organization_id, created_at)",
+        """
+        CREATE TABLE api_keys (
+            id TEXT PRIMARY KEY NOT NULL, app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+            name TEXT NOT NULL, key_type TEXT NOT NULL CHECK (key_type IN ('rk', 'ak')), digest BLOB NOT NULL UNIQUE,
+            prefix TEXT NOT NULL, scopes TEXT NOT NULL, cidr_allowlist TEXT, rate_limit_rpm INTEGER,
+            created_at INTEGER NOT NULL, expires_at INTEGER, deprecated_at INTEGER, grace_ends_at INTEGER,
+            revoked_at INTEGER) STRICT
+        """,
+        "CREATE INDEX api_keys_by_app ON api_keys (app_id, created_at)",
+        """
+        CREATE TABLE request_nonces (
+            key_id TEXT NOT NULL REFERENCES api_keys (id) ON DELETE CASCADE, nonce TEXT NOT NULL,
+            expires_at INTEGER NOT NULL, PRIMARY KEY (key_id, nonce)) STRICT
+        """,
+        "CREATE INDEX request_nonces_by_expiry ON request_nonces (expires_at)",
+        """
+        CREATE TABLE key_rate_windows (
+            key_id TEXT PRIMARY KEY NOT NULL REFERENCES api_keys (id) ON DELETE CASCADE,
+            started_at INTEGER NOT NULL, used INTEGER NOT NULL) STRICT
+        """,
+        """
+        CREATE TABLE actors (
+            id TEXT PRIMARY KEY NOT NULL, app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+            caller TEXT NOT NULL, caller_type TEXT NOT NULL, created_at INTEGER NOT NULL,
+            UNIQUE (app_id, caller, caller_type)) STRICT
+        """,
+    ]
+
+    private static let identity = [
+        """
+        CREATE TABLE identity_providers (
+            id TEXT PRIMARY KEY NOT NULL, app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+            idp_type TEXT NOT NULL, issuer TEXT NOT NULL, document TEXT NOT NULL, audience TEXT,
+            user_id_claim TEXT NOT NULL, group_claim TEXT, role_claim TEXT, claims_locked_at INTEGER,
+            webhook_endpoint_id TEXT NOT NULL UNIQUE, webhook_secret BLOB, webhook_version INTEGER NOT NULL,
+            webhooks_enabled_at INTEGER, created_at INTEGER NOT NULL, removed_at INTEGER) STRICT
+        """,
+        "CREATE UNIQUE INDEX identity_providers_one_active ON identity_providers (app_id) WHERE removed_at IS NULL",
+        """
+        CREATE TABLE users (
+            id TEXT PRIMARY KEY NOT NULL, app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+            issuer TEXT NOT NULL, external_subject_id TEXT NOT NULL, subject TEXT NOT NULL, email TEXT,
+            display_name TEXT, groups TEXT NOT NULL, roles TEXT NOT NULL,
+            status TEXT NOT NULL CHECK (status IN ('active', 'suspended', 'deprovisioned')), epoch INTEGER NOT NULL,
+            data_key_id TEXT, suspended_by TEXT CHECK (suspended_by IN ('provider', 'operator')),
+            status_event_at INTEGER, tokens_not_before INTEGER, email_as_of INTEGER, display_name_as_of INTEGER,
+            groups_as_of INTEGER, roles_as_of INTEGER, first_seen_at INTEGER NOT NULL, last_seen_at INTEGER,
+            UNIQUE (app_id, issuer, external_subject_id)) STRICT
+        """,
+        "CREATE INDEX users_by_subject ON users (app_id, issuer, subject)",
+        "CREATE INDEX users_by_first_seen ON users (app_id, first_seen_at, id)",
+        """
+        CREATE TABLE webhook_deliveries (
+            id TEXT PRIMARY KEY NOT NULL,
+            identity_provider_id TEXT NOT NULL REFERENCES identity_providers (id) ON DELETE CASCADE,
+            delivery_id TEXT NOT NULL, event_type TEXT NOT NULL, outcome TEXT NOT NULL, detail TEXT,
+            user_id TEXT REFERENCES users (id) ON DELETE CASCADE, event_at INTEGER, received_at INTEGER NOT NULL,
+            UNIQUE (identity_provider_id, delivery_id)) STRICT
+        """,
+        "CREATE INDEX webhook_deliveries_by_time ON webhook_deliveries (identity_provider_id, received_at)",
+    ]
+
+    private static let credentials = [
+        """
+        CREATE TABLE oauth_providers (
+            app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE, provider_id TEXT NOT NULL,
+            client_id TEXT NOT NULL, client_secret BLOB NOT NULL, version INTEGER NOT NULL, configuration TEXT NOT NULL,
+            created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, PRIMARY KEY (app_id, provider_id)) STRICT
+        """,
+        """
+        CREATE TABLE managed_secrets (
+            id TEXT PRIMARY KEY NOT NULL, app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+            slug TEXT NOT NULL, name TEXT NOT NULL, credential_type TEXT NOT NULL, allowed_hosts TEXT NOT NULL,
+            injection TEXT NOT NULL, created_at INTEGER NOT NULL, UNIQUE (app_id, slug)) STRICT
+        """,
+        """
+        CREATE TABLE credentials (
+            id TEXT PRIMARY KEY NOT NULL, app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+            provider_id TEXT NOT NULL, user_id TEXT REFERENCES users (id) ON DELETE CASCADE,
+            managed_secret_id TEXT REFERENCES managed_secrets (id) ON DELETE CASCADE, account_id TEXT,
+            data_key_id TEXT NOT NULL, version INTEGER NOT NULL, token_generation TEXT NOT NULL,
+            access_token BLOB NOT NULL, refresh_token BLOB, scopes TEXT NOT NULL, access_expires_at INTEGER,
+            died_at INTEGER, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL) STRICT
+        """,
+        "CREATE INDEX credentials_by_user ON credentials (user_id)",
+        "CREATE INDEX credentials_by_account ON credentials (app_id, provider_id, account_id)",
+        """
+        CREATE TABLE grants (
+            id TEXT PRIMARY KEY NOT NULL, app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+            kind TEXT NOT NULL CHECK (kind IN ('oauth', 'managed_secret')), provider_id TEXT NOT NULL,
+            credential_id TEXT REFERENCES credentials (id) ON DELETE SET NULL,
+            managed_secret_id TEXT REFERENCES managed_secrets (id) ON DELETE CASCADE,
+            principal_type TEXT NOT NULL CHECK (principal_type IN ('user', 'group', 'system', 'agent')),
+            user_id TEXT REFERENCES users (id) ON DELETE CASCADE, label TEXT, account_id TEXT, account_identifier TEXT,
+            account_display_name TEXT, scopes TEXT NOT NULL, scope_mismatch INTEGER NOT NULL DEFAULT 0,
+            grant_policy TEXT NOT NULL, expires_at INTEGER, created_at INTEGER NOT NULL, last_used_at INTEGER,
+            revoked_at INTEGER, revoke_reason TEXT,
+            CHECK (principal_type <> 'user' OR user_id IS NOT NULL)) STRICT
+        """,
+        "CREATE INDEX grants_by_app ON grants (app_id, created_at, id)",
+        "CREATE INDEX grants_by_user ON grants (user_id, provider_id)",
+        "CREATE INDEX grants_by_credential ON grants (credential_id)",
+        "CREATE INDEX grants_by_provider ON grants (app_id, provider_id, principal_type)",
+        """
+        CREATE TABLE policies (
+            app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE, provider_id TEXT NOT NULL,
+            document TEXT NOT NULL, updated_at INTEGER NOT NULL, PRIMARY KEY (app_id, provider_id)) STRICT
+        """,
+        """
+        CREATE TABLE revocations (
+            id TEXT PRIMARY KEY NOT NULL, app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+            provider_id TEXT NOT NULL, grant_id TEXT, user_id TEXT, token BLOB, data_key_id TEXT,
+            token_type_hint TEXT NOT NULL,
+            status TEXT NOT NULL CHECK (status IN ('pending', 'done', 'failed', 'unsupported')),
+            attempts INTEGER NOT NULL, next_attempt_at INTEGER, last_error TEXT, created_at INTEGER NOT NULL,
+            finished_at INTEGER) STRICT
+        """,
+        "CREATE INDEX revocations_due ON revocations (next_attempt_at) WHERE status = 'pending'",
+        "CREATE INDEX revocations_by_grant ON revocations (grant_id)",
+        """
+        CREATE TABLE key_destructions (
+            data_key_id TEXT PRIMARY KEY NOT NULL, created_at INTEGER NOT NULL) STRICT
+        """,
+        """
+        CREATE TABLE open_uses (
+            id TEXT PRIMARY KEY NOT NULL, entry TEXT NOT NULL, created_at INTEGER NOT NULL) STRICT
+        """,
+    ]
+
+    private static let connect = [
+        """
+        CREATE TABLE connect_sessions (
+            id TEXT PRIMARY KEY NOT NULL, app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+            user_id TEXT REFERENCES users (id) ON DELETE CASCADE, user_epoch INTEGER, allowed_providers TEXT NOT NULL,
+            required_scopes TEXT NOT NULL, label TEXT, grant_policy TEXT NOT NULL, repair_grant_id TEXT,
+            return_url TEXT, status TEXT NOT NULL CHECK (status IN ('open', 'completed', 'error')), error_code TEXT,
+            error_message TEXT, declined TEXT NOT NULL, results TEXT NOT NULL, failures TEXT NOT NULL,
+            created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL) STRICT
+        """,
+        "CREATE INDEX connect_sessions_by_user ON connect_sessions (user_id)",
+        """
+        CREATE TABLE connect_attempts (
+            state_digest BLOB PRIMARY KEY NOT NULL,
+            session_id TEXT NOT NULL REFERENCES connect_sessions (id) ON DELETE CASCADE, provider_id TEXT NOT NULL,
+            browser_digest BLOB NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL) STRICT
+        """,
+    ]
+
+    private static let audit = [
+        """
+        CREATE TABLE audit_records (
+            sequence INTEGER PRIMARY KEY NOT NULL, id TEXT NOT NULL UNIQUE, occurred_at INTEGER NOT NULL, app_id TEXT,
+            event TEXT NOT NULL, decision TEXT NOT NULL, provider_id TEXT, user_id TEXT, grant_id TEXT,
+            record TEXT NOT NULL, hash BLOB NOT NULL) STRICT
+        """,
+        "CREATE INDEX audit_records_by_app ON audit_records (app_id, sequence)",
+        "CREATE INDEX audit_records_by_user ON audit_records (user_id, sequence)",
+        "CREATE INDEX audit_records_by_grant ON audit_records (grant_id, sequence)",
+        """
+        CREATE TABLE audit_head (
+            id INTEGER PRIMARY KEY NOT NULL CHECK (id = 1), sequence INTEGER NOT NULL, hash BLOB NOT NULL,
+            mac BLOB NOT NULL) STRICT
+        """,
+    ]
+}

@@ -1,0 +1,167 @@
+import Foundation
+import VaultAPI
+
+// The database: one schema and one SQL text. This file and those named after nouns know no engine; what SQLite does its
+// own way sits in SQLiteEngine.swift. Functions on an open `Transaction` are synchronous, and the caller owns its
+// borders, because only the caller knows the invariant.
+
+package enum StoreError: Error, Sendable, Equatable {
+    /// The database is away, full, read-only or broken. Nothing of the transaction happened.
+    case unavailable(String)
+    /// A constraint of the schema refused the write.
+    case constraint(String)
+    /// A stored value is not what the schema promises. Names the column, never the value.
+    case corrupt(String)
+}
+
+/// The main database of an installation.
+package struct Store: Sendable {
+    private let engine: SQLiteEngine
+
+    /// Opens or creates the database and brings its schema up to date.
+    package init(sqlitePath: String) throws {
+        engine = try SQLiteEngine(path: sqlitePath)
+        try engine.migrate(Schema.migrations)
+    }
+
+    /// Runs `body` on one committed state. Blocks for the microseconds of a local read.
+    package func read<Result>(_ body: (Transaction) throws -> Result) throws -> Result { try engine.read(body) }
+
+    /// Runs `body` in a transaction of its own and returns once it is durable.
+    ///
+    /// Transactions that arrive together are committed together; each keeps its own all-or-nothing. A throw rolls
+    /// `body` back, and only it: what must outlive a refusal is returned, then thrown.
+    package func write<Result: Sendable>(_ body: @escaping @Sendable (Transaction) throws -> Result) async throws
+        -> Result
+    {
+        try await engine.write(body)
+    }
+
+    /// Copies what is in the write-ahead log into the database file and empties the log, so that overwritten pages
+    /// exist in no file any more.
+    package func checkpoint() async throws { try await engine.checkpoint() }
+
+    /// Facts for the start-up log and the tests: journal mode, synchronous level, foreign keys, secure delete.
+    package func settings() throws -> [String: String] { try engine.settings() }
+
+    package func close() throws { try engine.close() }
+}
+
+// MARK: - Values
+
+package enum SQLValue: Sendable, Equatable {
+    case null
+    case integer(Int64)
+    case text(String)
+    case blob([UInt8])
+}
+
+/// What can stand for a numbered parameter.
+package protocol SQLBindable: Sendable {
+    var sqlValue: SQLValue { get }
+}
+
+extension SQLValue: SQLBindable { package var sqlValue: SQLValue { self } }
+extension String: SQLBindable { package var sqlValue: SQLValue { .text(self) } }
+extension Int: SQLBindable { package var sqlValue: SQLValue { .integer(Int64(self)) } }
+extension Int64: SQLBindable { package var sqlValue: SQLValue { .integer(self) } }
+extension Bool: SQLBindable { package var sqlValue: SQLValue { .integer(self ? 1 : 0) } }
+extension Instant: SQLBindable { package var sqlValue: SQLValue { .integer(milliseconds) } }
+extension Identifier: SQLBindable { package var sqlValue: SQLValue { .text(text) } }
+extension JSON: SQLBindable { package var sqlValue: SQLValue { .text(text) } }
+extension [UInt8]: SQLBindable { package var sqlValue: SQLValue { .blob(self) } }
+extension Optional: SQLBindable where Wrapped: SQLBindable {
+    package var sqlValue: SQLValue { map(\.sqlValue) ?? .null }
+}
+
+/// One row of an answer.
+package struct Row: Sendable {
+    let columns: [String]
+    let values: [SQLValue]
+
+    private func value(_ column: String) throws -> SQLValue {
+        guard let index = columns.firstIndex(of: column) else { throw StoreError.corrupt(column) }
+        return values[index]
+    }
+
+    package func optionalText(_ column: String) throws -> String? {
+        switch try value(column) {
+        case .null: nil
+        case .text(let text): text
+        default: throw StoreError.corrupt(column)
+        }
+    }
+
+    package func text(_ column: String) throws -> String {
+        guard let text = try optionalText(column) else { throw StoreError.corrupt(column) }
+        return text
+    }
+
+    package func optionalInteger(_ column: String) throws -> Int64? {
+        switch try value(column) {
+        case .null: nil
+        case .integer(let integer): integer
+        default: throw StoreError.corrupt(column)
+        }
+    }
+
+    package func integer(_ column: String) throws -> Int64 {
+        guard let integer = try optionalInteger(column) else { throw StoreError.corrupt(column) }
+        return integer
+    }
+
+    package func bool(_ column: String) throws -> Bool { try integer(column) != 0 }
+
+    package func optionalBlob(_ column: String) throws -> [UInt8]? {
+        switch try value(column) {
+        case .null: nil
+        case .blob(let bytes): bytes
+        default: throw StoreError.corrupt(column)
+        }
+    }
+
+    package func blob(_ column: String) throws -> [UInt8] {
+        guard let bytes = try optionalBlob(column) else { throw StoreError.corrupt(column) }
+        return bytes
+    }
+
+    package func optionalInstant(_ column: String) throws -> Instant? {
+        try optionalInteger(column).map(Instant.init(milliseconds:))
+    }
+
+    package func instant(_ column: String) throws -> Instant { Instant(milliseconds: try integer(column)) }
+
+    package func optionalID<Noun>(_ column: String) throws -> Identifier<Noun>? {
+        guard let text = try optionalText(column) else { return nil }
+        guard let id = Identifier<Noun>(text) else { throw StoreError.corrupt(column) }
+        return id
+    }
+
+    package func id<Noun>(_ column: String) throws -> Identifier<Noun> {
+        guard let id: Identifier<Noun> = try optionalID(column) else { throw StoreError.corrupt(column) }
+        return id
+    }
+
+    package func choice<Choice: RawRepresentable<String>>(_ column: String) throws -> Choice {
+        guard let choice = Choice(rawValue: try text(column)) else { throw StoreError.corrupt(column) }
+        return choice
+    }
+
+    package func optionalJSON(_ column: String) throws -> JSON? {
+        guard let text = try optionalText(column) else { return nil }
+        do { return try JSON(parsing: text) } catch { throw StoreError.corrupt(column) }
+    }
+
+    package func object(_ column: String) throws -> JSONObject {
+        guard let object = try optionalJSON(column)?.object else { throw StoreError.corrupt(column) }
+        return object
+    }
+
+    package func optionalStrings(_ column: String) throws -> [String]? {
+        guard let json = try optionalJSON(column) else { return nil }
+        guard let array = json.array else { throw StoreError.corrupt(column) }
+        return array.compactMap(\.string)
+    }
+
+    package func strings(_ column: String) throws -> [String] { try optionalStrings(column) ?? [] }
+}

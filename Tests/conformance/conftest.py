@@ -1,0 +1,77 @@
+import pytest
+
+from harness.canaries import readable_in
+from harness.management import Management
+from harness.server import Server
+from harness.world import World
+
+ATTACKS = pytest.StashKey[list[tuple[str, str]]]()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A fresh server for the module. It must also end well, and leave no secret readable behind."""
+    server = Server(tmp_path_factory.mktemp("server"))
+    server.start()
+    yield server
+    assert server.stop() == 0, server.log_tail()
+    assert readable_in(server.files()) == []
+
+
+@pytest.fixture
+def new_server(tmp_path):
+    """A server that was never started, for tests about starting and stopping."""
+    server = Server(tmp_path)
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def management(server):
+    return Management(server.url, server.create_operator().pat)
+
+
+@pytest.fixture
+def world(server, management):
+    world = World(server, management)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def foreign_world(server, management):
+    """Another app of the same operator."""
+    world = World(server, management)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def connected(world):
+    """The world, alice's token, and the grant of the account that she connected."""
+    jwt = world.jwt()
+    return world, jwt, world.connect(jwt)
+
+
+@pytest.fixture(scope="session")
+def attack_table(pytestconfig):
+    """Rows of (attack, answer), printed after the run."""
+    return pytestconfig.stash.setdefault(ATTACKS, [])
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    rows = config.stash.get(ATTACKS, [])
+    if rows:
+        terminalreporter.section("identity tokens: attack → answer")
+        width = max(len(attack) for attack, _ in rows)
+        for attack, answer in rows:
+            terminalreporter.write_line(f"{attack:<{width}}  {answer}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    server = getattr(item, "funcargs", {}).get("server")
+    if report.failed and server is not None:
+        report.sections.append(("sallyport log", server.log_tail()))
+    return report

@@ -1,0 +1,37 @@
+"""The unmodified official SDK, used from ordinary (not asynchronous) tests."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from alter_sdk import App
+
+Value = TypeVar("Value")
+
+# One event loop for the whole run: a client stays on the loop that it first used.
+_loop = asyncio.new_event_loop()
+threading.Thread(target=_loop.run_forever, daemon=True).start()
+
+
+def wait(call: Coroutine[Any, Any, Value], timeout_seconds: float = 45) -> Value:
+    return asyncio.run_coroutine_threadsafe(call, _loop).result(timeout_seconds)
+
+
+def wait_all(calls: list[Coroutine[Any, Any, Value]], timeout_seconds: float = 45) -> list[Value | BaseException]:
+    """Runs the calls at the same time; a refusal is handed back in the place of its result."""
+
+    async def gathered() -> list[Value | BaseException]:
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    return wait(gathered(), timeout_seconds)
+
+
+def open_app(base_url: str, api_key: str, **options: Any) -> App:
+    # The address can be set by this variable alone; it is read when a client is made.
+    os.environ["ALTER_BASE_URL"] = base_url
+    try:
+        return App(api_key, **options)
+    finally:
+        del os.environ["ALTER_BASE_URL"]

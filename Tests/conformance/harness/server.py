@@ -1,0 +1,73 @@
+"""The server under test: the real binary on a data folder and a port of its own."""
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from .canaries import canary
+from .processes import Process
+from .waiting import free_port
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+BINARY = Path(os.environ.get("SALLYPORT_BIN") or REPOSITORY / ".build/debug/sallyport")
+
+
+@dataclass(frozen=True)
+class Operator:
+    operator_id: str
+    organization_id: str
+    pat: str
+
+
+class Server:
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+        self.log = folder / "sallyport.log"
+        self._stdout = folder / "sallyport.out"
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._process: Process | None = None
+        # What the shell of a developer says must not reach the server under test.
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("SALLYPORT_")}
+
+    def start(self) -> None:
+        command = [BINARY, "serve", "--development", "--listen", f"127.0.0.1:{self._port}", "--data-dir", self.data]
+        with self._stdout.open("wb") as stdout:
+            process = self._process = Process(command, self.log, stdout, env=self._environment)
+
+        said = "listening on"
+        process.wait_until(lambda: said in self._stdout.read_text(), f"a line `{said} <url>` on standard output")
+
+    def stop(self) -> int:
+        return self._process.stop()
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.kill()
+
+    def restart(self) -> None:
+        if self._process.is_running():
+            self.stop()
+        self.start()
+
+    def create_operator(self, email: str = "operator@example.test") -> Operator:
+        """By the command line, which works on the database directly, whether the server runs or not."""
+        command = [BINARY, "operator", "create", "--email", email, "--pat", "--data-dir", self.data]
+        made = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=30)
+        if made.returncode != 0:
+            raise RuntimeError(f"operator create ended with {made.returncode}:\n{made.stdout}{made.stderr}")
+        printed = json.loads(made.stdout)
+        operator = Operator(printed["operator_id"], printed["organization_id"], printed["pat"])
+        canary(operator.pat)
+        return operator
+
+    def files(self) -> list[Path]:
+        """The whole data folder but the master key, and what the server printed."""
+        stored = [path for path in self.data.rglob("*") if path.is_file() and path.name != "master.key"]
+        assert stored, f"nothing is stored in {self.data}"
+        return [*stored, self.log, self._stdout]
+
+    def log_tail(self) -> str:
+        return self._process.tail() if self._process else "(never started)"

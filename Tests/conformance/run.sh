@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Runs the conformance suite against the built server: run.sh [pytest arguments].
+# Installs what is missing, and needs no network when nothing is. SALLYPORT_BIN names another binary.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+repository=$(cd "$here/../.." && pwd)
+venv="$repository/.venv-conformance"
+export SALLYPORT_BIN="${SALLYPORT_BIN:-$repository/.build/debug/sallyport}"
+
+if [[ ! -x "$SALLYPORT_BIN" ]]; then
+    echo "run.sh: no server at $SALLYPORT_BIN; build it first, or set SALLYPORT_BIN" >&2
+    exit 2
+fi
+
+packages=()
+python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-venv)
+# dbconfig-no-thanks keeps glewlwyd from bringing a database client along.
+command -v glewlwyd >/dev/null || packages+=(glewlwyd dbconfig-no-thanks)
+if ((${#packages[@]})); then
+    as_root=()
+    ((EUID == 0)) || as_root=(sudo)
+    "${as_root[@]}" apt-get update -qq
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+fi
+
+stamp=$( (cat "$here/requirements.txt" && python3 --version) | sha256sum | cut -d ' ' -f 1)
+if [[ "$(cat "$venv/stamp" 2>/dev/null)" != "$stamp" ]]; then
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$here/requirements.txt"
+    echo "$stamp" >"$venv/stamp"
+fi
+
+export NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost PYTHONDONTWRITEBYTECODE=1
+cd "$here"
+exec "$venv/bin/python" -m pytest -p no:cacheprovider "$@"

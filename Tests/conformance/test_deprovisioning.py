@@ -1,0 +1,149 @@
+"""When the identity provider or an operator says that a user is gone, everything of that user ends."""
+
+import time
+
+import pytest
+import requests
+from alter_sdk import ConnectFlowError, GrantDeletedError, PolicyViolationError
+
+from harness.canaries import canary
+from harness.sdk import wait
+from harness.waiting import eventually
+from harness.webhooks import Auth0Stream, ClerkEndpoint, OperatorDecision
+from harness.world import PROVIDER, World
+
+
+@pytest.fixture(params=[Auth0Stream, ClerkEndpoint, OperatorDecision], ids=lambda way: way.__name__)
+def ending(request, server, management):
+    """A world, alice's grant in it, and the way in which alice will end."""
+    world = World(server, management, idp_type=request.param.idp_type)
+    yield world, world.connect(world.jwt()), request.param(world)
+    world.close()
+
+
+@pytest.fixture
+def auth0(server, management):
+    world = World(server, management, idp_type="auth0")
+    yield world, Auth0Stream(world)
+    world.close()
+
+
+def assert_refused(code, call):
+    with pytest.raises(PolicyViolationError) as refused:
+        wait(call)
+    assert refused.value.policy_error == code
+
+
+def test_a_deprovisioned_user_is_refused_everywhere_and_the_provider_is_told(ending):
+    world, grant, way = ending
+    jwt, bob = world.jwt(), world.jwt("bob")
+    world.connect(bob, account="bob")
+    assert world.request_as(jwt).status_code == 200
+    open_session = world.start_connect(jwt)
+    calls = len(world.oauth.calls)
+
+    way.end_user()
+
+    for valid in jwt, world.jwt(), world.jwt(iat=int(time.time()) + 5):
+        assert_refused("user_deprovisioned", world.app.request("GET", world.echo, provider=PROVIDER, user_token=valid))
+        assert_refused(
+            "user_deprovisioned", world.app.request("GET", world.echo, grant_id=grant.grant_id, user_token=valid)
+        )
+        assert_refused(
+            "user_deprovisioned", world.app.proxy_request("GET", world.echo, provider=PROVIDER, user_token=valid)
+        )
+        assert_refused(
+            "user_deprovisioned", world.app.create_connect_session(allowed_providers=[PROVIDER], user_token=valid)
+        )
+        assert_refused("user_deprovisioned", world.app.list_grants(end_user_token=valid))
+        assert wait(world.app.verify_user_token(valid)) is None
+    with pytest.raises(GrantDeletedError):
+        world.request(grant_id=grant.grant_id)
+    with pytest.raises(GrantDeletedError):
+        world.proxy(grant_id=grant.grant_id)
+    with pytest.raises(ConnectFlowError):
+        world.outcome(open_session)
+    assert len(world.oauth.calls) == calls
+    assert world.user()["status"] == "deprovisioned"
+    assert [g["status"] for g in world.management.items(f"{world.path}/grants", user_id=world.user()["id"])] == [
+        "revoked"
+    ]
+
+    alices_tokens, bobs_tokens = world.oauth.families
+    eventually(lambda: not alices_tokens.access_tokens, "the provider's revocation endpoint is called for alice")
+    assert bobs_tokens.access_tokens and world.request_as(bob).json()["account"] == "bob"
+
+
+def test_a_forged_deprovisioning_is_refused_and_changes_nothing(ending):
+    world, grant, way = ending
+    answers = [answer.status_code for answer in way.forgeries()]
+    assert answers and set(answers) == {401}
+    assert world.request_as(world.jwt()).status_code == 200
+    assert world.request(grant_id=grant.grant_id).status_code == 200
+    assert world.user()["status"] == "active"
+
+
+def test_a_delivery_that_comes_twice_is_acknowledged_twice_and_acts_once(auth0):
+    world, stream = auth0
+    world.connect(world.jwt())
+    event = stream.event()
+    assert [stream.send(event, authorization=f"Bearer {stream.secret}").ok for _ in range(2)] == [True, True]
+    assert world.user()["status"] == "deprovisioned"
+    eventually(lambda: world.oauth.revocations, "the provider's revocation endpoint is called")
+    world.management.post(f"{world.path}/users/{world.user()['id']}/restore", {"reason": "hired again"})
+    assert stream.send(event, authorization=stream.secret).ok
+    assert world.user()["status"] == "active", "an old delivery ended the user again"
+
+
+def test_a_subject_deleted_before_it_was_ever_seen_stays_denied(auth0):
+    world, stream = auth0
+    stream.end_user()
+    assert_refused(
+        "user_deprovisioned", world.app.request("GET", world.echo, provider=PROVIDER, user_token=world.jwt())
+    )
+
+
+def test_events_that_end_nobody_are_acknowledged_and_ignored(auth0):
+    world, stream = auth0
+    world.connect(world.jwt())
+    ignored = [stream.event(kind) for kind in ("sul", "limit_sul", "s", "unheard-of")]
+    assert stream.send(*ignored, authorization=stream.secret).ok
+    assert world.request_as(world.jwt()).status_code == 200
+
+
+def test_one_bad_item_does_not_hide_the_good_ones_of_its_batch(auth0):
+    world, stream = auth0
+    world.connect(world.jwt())
+    bad = {"log_id": "x", "data": {"type": 7}}
+    assert stream.send(bad, stream.event(), authorization=stream.secret).ok
+    assert world.user()["status"] == "deprovisioned"
+    for nonsense in b"", b"nonsense", b'{"data":':
+        answer = requests.post(stream.url, nonsense, headers={"Authorization": stream.secret}, timeout=20)
+        assert answer.status_code == 400, nonsense
+
+
+def test_a_rotated_webhook_secret_is_refused_at_once(auth0):
+    world, stream = auth0
+    world.connect(world.jwt())
+    fresh = canary(world.management.post(f"{world.path}/identity-provider/webhooks/rotate")["signing_secret"])
+    assert stream.send(stream.event(), authorization=stream.secret).status_code == 401
+    assert world.user()["status"] == "active"
+    assert stream.send(stream.event(), authorization=fresh).ok
+    assert world.user()["status"] == "deprovisioned"
+
+
+def test_a_suspended_user_is_refused_until_restored_and_needs_no_new_consent(connected):
+    world, jwt, grant = connected
+    path = f"{world.path}/users/{world.user()['id']}"
+    world.management.post(f"{path}/suspend", {"reason": "on leave"})
+    assert world.user()["status"] == "suspended"
+    assert_refused("user_suspended", world.app.request("GET", world.echo, provider=PROVIDER, user_token=jwt))
+    assert_refused("user_suspended", world.app.request("GET", world.echo, grant_id=grant.grant_id))
+    assert_refused("user_suspended", world.app.proxy_request("GET", world.echo, grant_id=grant.grant_id))
+    assert_refused("user_suspended", world.app.create_connect_session(allowed_providers=[PROVIDER], user_token=jwt))
+    assert_refused("user_suspended", world.app.list_grants(end_user_token=jwt))
+    assert wait(world.app.verify_user_token(jwt)) is None
+    assert world.oauth.revocations == [] and world.oauth.calls == []
+    world.management.post(f"{path}/restore", {"reason": "back"})
+    assert world.request_as(jwt).status_code == 200
+    assert world.request(grant_id=grant.grant_id).status_code == 200
