@@ -66,7 +66,7 @@ package actor DevelopmentIdentityProvider: LoopbackPeer {
         client = configuration.client
         people = configuration.people
         keys = try Self.freshKeys(configuration)
-        publishedKeys = try keys.map { try $0.publicJWK }
+        publishedKeys = keys.map(\.publicJWK)
     }
 
     /// Runs a provider for as long as `body` does; it accepts connections before `body` begins.
@@ -155,7 +155,7 @@ package actor DevelopmentIdentityProvider: LoopbackPeer {
     /// A new key of every algorithm signs from now on; the old ones stay published or not.
     package func rotateKeys(keepingOld: Bool = true) throws {
         keys = (keepingOld ? keys : []) + (try Self.freshKeys(configuration))
-        publishedKeys = try keys.map { try $0.publicJWK }
+        publishedKeys = keys.map(\.publicJWK)
     }
 
     package func fail(next count: Int, on path: String, with failure: PlannedFailure = PlannedFailure()) {

@@ -61,7 +61,8 @@ package struct JSONWebSignature: Sendable, CustomStringConvertible, CustomReflec
     /// Reads form and header; says nothing about the signature. `jwk`, `jku`, `x5u` and `x5c` are not even looked at.
     package init(compact: String) throws(JSONWebSignatureError) {
         guard compact.utf8.count <= Self.sizeMax else { throw .tooLarge }
-        let segments = compact.split(separator: ".", omittingEmptySubsequences: false)
+        let segments = compact.utf8.split(separator: UInt8(ascii: "."), maxSplits: 3, omittingEmptySubsequences: false)
+            .map { Substring($0) }
         guard segments.count == 3, !segments.contains(where: \.isEmpty) else { throw .notCompact }
         guard let headerBytes = Base64URL.decode(segments[0]), let payload = Base64URL.decode(segments[1]),
             let signature = Base64URL.decode(segments[2])

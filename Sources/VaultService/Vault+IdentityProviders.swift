@@ -54,10 +54,10 @@ extension Vault {
     private func discover(_ issuerURL: String) async throws -> DiscoveredProvider {
         do {
             return try await discovery.discover(issuerURL: issuerURL)
-        } catch let failure as DiscoveryFailure {
+        } catch {
             throw VaultError(
-                .discoveryFailed, "Discovery failed: \(failure.reason)",
-                details: ["failed": .string(failure.code), "reason": .string(failure.reason)])
+                .discoveryFailed, "Discovery failed: \(error.reason)",
+                details: ["failed": .string(error.code), "reason": .string(error.reason)])
         }
     }
 

@@ -132,7 +132,14 @@ extension Vault {
         entry.details["rules"] = decision.rules.isEmpty ? nil : .array(decision.rules.map(\.json))
         if let refusal = decision.refusal { throw refusal }
         guard let credentialID = target.grant.credentialID else { throw Self.grantNotFound(request) }
-        let record = try await freshCredential(credentialID, appID: caller.appID)
+        let record: CredentialRecord
+        do {
+            record = try await freshCredential(credentialID, appID: caller.appID)
+        } catch var error as VaultError {
+            // A credential may serve several grants: whoever refreshed it, each caller hears of its own.
+            error.members["grant_id"] = target.grant.id.json
+            throw error
+        }
         return PreparedUse(
             mode: mode, appID: caller.appID, grantID: target.grant.id, method: method, address: address,
             peer: caller.origin.peer, hasRequestRule: caller.hasRequestRule,

@@ -337,6 +337,11 @@ private final class PinnedClients: Sendable {
     private static let tlsConfiguration = {
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.minimumTLSVersion = .tlsv12
+        // The library would read them from this file (Debian's) for every client anew, a megabyte each time; where it is
+        // missing, let it look for itself.
+        if let roots = try? NIOSSLCertificate.fromPEMFile("/etc/ssl/certs/ca-certificates.crt"), !roots.isEmpty {
+            configuration.trustRoots = .certificates(roots)
+        }
         configuration.verifySignatureAlgorithms = [
             .ecdsaSecp256R1Sha256, .rsaPssRsaeSha256, .rsaPkcs1Sha256, .ecdsaSecp384R1Sha384, .rsaPssRsaeSha384,
             .rsaPkcs1Sha384, .rsaPssRsaeSha512, .rsaPkcs1Sha512,

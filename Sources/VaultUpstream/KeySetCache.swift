@@ -1,135 +1,244 @@
+// The key sets of issuers, kept in memory and shared by every app of this process. It owns when a set is fetched and how
+// long it is believed; what is in a set is JSONWebKeySet's business. The clock comes in with each call. TokenVerifier asks
+// it, and discovery fetches through the same function.
+
 import VaultAPI
 import VaultCrypto
 import VaultDomain
 
-/// Key sets of issuers: fetched once for everybody, refreshed when old or when a token names an unknown key, kept while
-/// the provider is away up to a limit.
+/// Why there is no key set.
+package struct KeySetUnavailable: Error, Equatable, Sendable {
+    /// Safe to show to an operator.
+    package let reason: String
+
+    package init(reason: String) { self.reason = reason }
+}
+
 package actor KeySetCache {
+    /// A withdrawn key is believed at most this long.
+    package static let freshSeconds: Int64 = 300
+    /// An issuer that cannot be reached is believed at most this long.
+    package static let usableSeconds: Int64 = 86_400
+    /// Between two fetches that unknown keys cause: anybody can invent key ids.
+    package static let cooldownSeconds: Int64 = 10
+    /// Before a failed first fetch is tried again; meanwhile nobody waits.
+    package static let firstFailureSeconds: Int64 = 2
+    /// Before a failed refresh is tried again; meanwhile the old set serves.
+    package static let refreshFailureSeconds: Int64 = 30
+    static let addressesMax = 1000
+    /// Callers took their `now` a moment apart; one that is older is no clock that was set back.
+    private static let clockToleranceSeconds: Int64 = 60
+
     private struct Entry {
-        var keys: JSONWebKeySet?
-        var fetchedAt: Instant?
-        /// Set by fetches that an unknown key caused, and by failures: no such fetch before it.
-        var quietUntil: Instant?
-        var fetch: Task<JSONWebKeySet, any Error>?
+        var keySet: JSONWebKeySet?
+        var loadedAt = Instant(milliseconds: 0)
+        var failure: (error: KeySetUnavailable, at: Instant)?
+        var unknownKeyFetchAt: Instant?
+        var flight: Flight?
+        var lastUse: UInt64 = 0
     }
 
-    package struct Unavailable: Error, Sendable {
-        package let reason: String
+    private struct Flight {
+        let id: UInt64
+        let task: Task<Result<JSONWebKeySet, KeySetUnavailable>, Never>
     }
-
-    private static let freshSeconds: Int64 = 300
-    private static let staleSeconds: Int64 = 86_400
-    private static let coolDownSeconds: Int64 = 10
-    private static let failurePauseSeconds: Int64 = 2
-    private static let entriesMax = 1000
 
     private let send: Send
     private var entries: [WebAddress: Entry] = [:]
+    private var counter: UInt64 = 0
 
     package init(send: @escaping Send) { self.send = send }
 
-    /// The keys in force; fetched when there are none or they are old.
-    package func keys(for address: WebAddress, now: Instant) async throws -> JSONWebKeySet {
-        let entry = entries[address] ?? Entry()
-        if let keys = entry.keys, let fetchedAt = entry.fetchedAt {
-            if fetchedAt.adding(seconds: Self.freshSeconds) > now { return keys }
-            do {
-                return try await fetched(address, now: now)
-            } catch {
-                guard fetchedAt.adding(seconds: Self.staleSeconds) > now else { throw error }
-                return keys
+    /// The set to verify with. Waits only when there is none, or when it is older than five minutes.
+    package func keys(
+        for jwksURI: WebAddress, now: Instant
+    ) async throws(KeySetUnavailable) -> JSONWebKeySet {
+        let entry = use(jwksURI)
+        if let keySet = entry.keySet, Self.isWithin(Self.freshSeconds, since: entry.loadedAt, now) { return keySet }
+        let usable = Self.usableKeySet(entry, now)
+        if let failure = entry.failure {
+            let pause = usable == nil ? Self.firstFailureSeconds : Self.refreshFailureSeconds
+            if Self.isWithin(pause, since: failure.at, now) {
+                guard let usable else { throw failure.error }
+                return usable
             }
         }
-        return try await fetched(address, now: now)
+        return try await outcome(of: entry.flight ?? startFlight(jwksURI, now: now), else: usable)
     }
 
-    /// The keys after a token named one that is not among them: at most one fetch a cool-down, for all tokens together.
-    package func keysAfterUnknownKey(for address: WebAddress, now: Instant) async throws -> JSONWebKeySet? {
-        guard entries[address]?.quietUntil.map({ $0 <= now }) ?? true else { return nil }
-        entries[address]?.quietUntil = now.adding(seconds: Self.coolDownSeconds)
-        return try await fetched(address, now: now, isForced: true)
+    /// The set to try once more with, after a token that names an unknown key: a newer one when it may be fetched now.
+    package func keysAfterUnknownKey(
+        for jwksURI: WebAddress, now: Instant
+    ) async throws(KeySetUnavailable) -> JSONWebKeySet {
+        let entry = use(jwksURI)
+        guard let usable = Self.usableKeySet(entry, now) else { return try await keys(for: jwksURI, now: now) }
+        if let flight = entry.flight { return try await outcome(of: flight, else: usable) }
+        if let last = entry.unknownKeyFetchAt, Self.isWithin(Self.cooldownSeconds, since: last, now) { return usable }
+        entries[jwksURI]?.unknownKeyFetchAt = now
+        return try await outcome(of: startFlight(jwksURI, now: now), else: usable)
     }
 
-    package func forget(_ address: WebAddress) { entries[address] = nil }
+    /// Drops what is known of the address; a fetch under way serves only those who wait for it.
+    package func forget(_ jwksURI: WebAddress) { entries[jwksURI] = nil }
 
-    private func fetched(_ address: WebAddress, now: Instant, isForced: Bool = false) async throws -> JSONWebKeySet {
-        if let fetch = entries[address]?.fetch { return try await fetch.value }
-        if !isForced, let quietUntil = entries[address]?.quietUntil, quietUntil > now, entries[address]?.keys == nil {
-            throw Unavailable(reason: "the last attempt failed a moment ago")
+    // MARK: Fetching
+
+    private func outcome(
+        of flight: Flight, else usable: JSONWebKeySet?
+    ) async throws(KeySetUnavailable) -> JSONWebKeySet {
+        switch await flight.task.value {
+        case .success(let keySet): return keySet
+        case .failure(let failure):
+            guard let usable else { throw failure }
+            return usable
         }
-        if entries[address] == nil { makeRoom() }
-        let send = send
-        // A task of its own: the first caller's hanging up must not fail all the others.
-        let fetch = Task { try await Self.fetch(address, send: send) }
-        entries[address, default: Entry()].fetch = fetch
+    }
+
+    /// A task of its own, so that a caller who hangs up does not fail the others who wait; the entry owns it.
+    private func startFlight(_ address: WebAddress, now: Instant) -> Flight {
+        let id = next()
+        let task = Task { [send] in
+            let started = ContinuousClock.now
+            let outcome = await Self.outcome(fetching: address, send: send)
+            let elapsedMilliseconds = (ContinuousClock.now - started) / .milliseconds(1)
+            self.land(address, flight: id, outcome, startedAt: now, elapsedMilliseconds: Int64(elapsedMilliseconds))
+            return outcome
+        }
+        let flight = Flight(id: id, task: task)
+        entries[address]?.flight = flight
+        return flight
+    }
+
+    private static func outcome(
+        fetching address: WebAddress, send: Send
+    ) async -> Result<JSONWebKeySet, KeySetUnavailable> {
         do {
-            let keys = try await fetch.value
-            entries[address]?.keys = keys
-            entries[address]?.fetchedAt = now
-            entries[address]?.fetch = nil
-            return keys
+            return .success(try await fetch(address, send: send))
         } catch {
-            entries[address]?.fetch = nil
-            if !isForced { entries[address]?.quietUntil = now.adding(seconds: Self.failurePauseSeconds) }
-            throw error
+            return .failure(error)
         }
     }
 
-    private func makeRoom() {
-        guard entries.count >= Self.entriesMax,
-            let oldest = entries.min(by: {
-                ($0.value.fetchedAt?.milliseconds ?? 0) < ($1.value.fetchedAt?.milliseconds ?? 0)
-            })
-        else { return }
-        entries[oldest.key] = nil
+    private func land(
+        _ address: WebAddress, flight: UInt64, _ outcome: Result<JSONWebKeySet, KeySetUnavailable>, startedAt: Instant,
+        elapsedMilliseconds: Int64
+    ) {
+        // Forgotten or displaced meanwhile: the outcome is for those who wait, and not kept.
+        guard entries[address]?.flight?.id == flight else { return }
+        entries[address]?.flight = nil
+        switch outcome {
+        case .success(let keySet):
+            entries[address]?.keySet = keySet
+            // The state of the issuer is at least as old as the question.
+            entries[address]?.loadedAt = startedAt
+            entries[address]?.failure = nil
+        case .failure(let error):
+            entries[address]?.failure = (error: error, at: startedAt.adding(milliseconds: elapsedMilliseconds))
+        }
     }
 
-    private static func fetch(_ address: WebAddress, send: Send) async throws -> JSONWebKeySet {
+    /// One fetch, at most `timeoutSeconds` and 1 MiB, with at least one usable key in the answer.
+    static func fetch(
+        _ address: WebAddress, send: Send, timeoutSeconds: Int = 5
+    ) async throws(KeySetUnavailable) -> JSONWebKeySet {
+        let response: OutgoingResponse
         do {
-            let response = try await send(
-                OutgoingRequest(method: "GET", address: address, headers: [(name: "Accept", value: "application/json")])
-            )
-            guard response.status == 200 else {
-                throw Unavailable(reason: "the key set answers with status \(response.status)")
-            }
-            return try JSONWebKeySet(parsing: try JSON(parsing: response.body))
-        } catch let failure as OutgoingFailure {
-            throw Unavailable(reason: failure.reason)
-        } catch is JSONSyntaxError {
-            throw Unavailable(reason: "the key set is not JSON")
-        } catch is JSONWebKeySetError {
-            throw Unavailable(reason: "the key set holds no usable key")
+            response = try await send(
+                OutgoingRequest(
+                    method: "GET", address: address, headers: [(name: "Accept", value: "application/json")],
+                    timeoutSeconds: timeoutSeconds, responseBytesMax: 1 << 20))
+        } catch {
+            throw KeySetUnavailable(reason: (error as? OutgoingFailure)?.reason ?? "the call was not completed")
         }
+        guard response.status == 200 else {
+            let note = (300..<400).contains(response.status) ? "; redirects are not followed" : ""
+            throw KeySetUnavailable(reason: "the host answered with status \(response.status)\(note)")
+        }
+        let keySet: JSONWebKeySet
+        do {
+            keySet = try JSONWebKeySet(parsing: try JSON(parsing: response.body))
+        } catch let error as JSONWebKeySetError {
+            throw KeySetUnavailable(reason: error.reason)
+        } catch {
+            throw KeySetUnavailable(reason: "it is not valid JSON")
+        }
+        guard !keySet.isEmpty else { throw KeySetUnavailable(reason: "it has no key that can verify signatures") }
+        return keySet
+    }
+
+    // MARK: Entries
+
+    private func next() -> UInt64 {
+        counter += 1
+        return counter
+    }
+
+    /// The entry, new if need be, marked as the one used last.
+    private func use(_ address: WebAddress) -> Entry {
+        if entries[address] == nil, entries.count >= Self.addressesMax {
+            if let oldest = entries.min(by: { $0.value.lastUse < $1.value.lastUse })?.key { entries[oldest] = nil }
+        }
+        var entry = entries[address] ?? Entry()
+        entry.lastUse = next()
+        entries[address] = entry
+        return entry
+    }
+
+    private static func usableKeySet(_ entry: Entry, _ now: Instant) -> JSONWebKeySet? {
+        isWithin(usableSeconds, since: entry.loadedAt, now) ? entry.keySet : nil
+    }
+
+    /// A time in the future is none to count from: the clock was set back, and the age is unknown.
+    private static func isWithin(_ seconds: Int64, since start: Instant, _ now: Instant) -> Bool {
+        now >= start.adding(seconds: -clockToleranceSeconds) && now < start.adding(seconds: seconds)
     }
 }
 
-package enum TokenVerificationError: Error, Sendable {
+// MARK: - Verifying
+
+package enum TokenVerificationError: Error, Equatable, Sendable {
+    /// The token is not one of the issuer's.
     case refused(String)
+    /// Nothing can be said about the token now.
     case keySetUnavailable(String)
 }
 
-/// Reads a token, finds its key and believes its claims.
+/// Form, keys, signature, in this order: what is no token causes no fetch.
 package struct TokenVerifier: Sendable {
     private let keySets: KeySetCache
 
     package init(keySets: KeySetCache) { self.keySets = keySets }
 
-    package func verify(_ compact: String, jwksURI: WebAddress, now: Instant) async throws -> JSONObject {
+    /// The claims of a token that a key of the set signed. They still have to be judged by TokenClaims.
+    package func verify(
+        _ compact: String, jwksURI: WebAddress, now: Instant
+    ) async throws(TokenVerificationError) -> JSONObject {
+        let token: JSONWebSignature
         do {
-            let token = try JSONWebSignature(compact: compact)
-            do {
-                try token.verify(with: try await keySets.keys(for: jwksURI, now: now))
-            } catch JSONWebSignatureError.unknownKey {
-                guard let keys = try? await keySets.keysAfterUnknownKey(for: jwksURI, now: now) else {
-                    throw JSONWebSignatureError.unknownKey
-                }
-                try token.verify(with: keys)
-            }
-            return token.claims
-        } catch let error as JSONWebSignatureError {
-            throw TokenVerificationError.refused(error.reason)
-        } catch let error as KeySetCache.Unavailable {
-            throw TokenVerificationError.keySetUnavailable(error.reason)
+            token = try JSONWebSignature(compact: compact)
+        } catch {
+            throw .refused(error.reason)
+        }
+        do {
+            if try isSigned(token, by: try await keySets.keys(for: jwksURI, now: now)) { return token.claims }
+            // The issuer may have a key that we have not seen yet.
+            let newer = try await keySets.keysAfterUnknownKey(for: jwksURI, now: now)
+            if try isSigned(token, by: newer) { return token.claims }
+        } catch let error as KeySetUnavailable {
+            throw .keySetUnavailable(error.reason)
+        } catch {
+            throw .refused((error as? JSONWebSignatureError ?? .badSignature).reason)
+        }
+        throw .refused(JSONWebSignatureError.unknownKey.reason)
+    }
+
+    /// False when the set does not know the key that the token names.
+    private func isSigned(_ token: JSONWebSignature, by keys: JSONWebKeySet) throws(JSONWebSignatureError) -> Bool {
+        do {
+            try token.verify(with: keys)
+            return true
+        } catch .unknownKey {
+            return false
         }
     }
 }

@@ -103,7 +103,8 @@ private final class RawServer: Sendable {
         }
     }
 
-    deinit {
+    /// Called at the end of a test, which also keeps the server alive until then.
+    func stop() {
         Glibc.shutdown(listener, Int32(SHUT_RDWR))
         close(listener)
     }
@@ -153,6 +154,7 @@ struct GuardedClientRefusalTests {
     @Test("row 21: plain http in production")
     func plainHTTP() async throws {
         let server = try RawServer(answering: okAnswer)
+        defer { server.stop() }
         let refused = try await failure(
             OutgoingRequest(method: "GET", address: try server.address()), client: production)
         #expect(refused == .addressRefused("only https addresses are called"))
@@ -215,6 +217,7 @@ struct GuardedClientRefusalTests {
         ])
     func injection(_ method: String, _ name: String, _ value: String) async throws {
         let server = try RawServer(answering: okAnswer)
+        defer { server.stop() }
         let request = OutgoingRequest(
             method: method, address: try server.address(), headers: [(name: name, value: value)])
         #expect(try await failure(request) == .malformed)
@@ -224,6 +227,7 @@ struct GuardedClientRefusalTests {
     @Test("calls after it was shut down")
     func shutDown() async throws {
         let server = try RawServer(answering: okAnswer)
+        defer { server.stop() }
         let client = GuardedClient(allowsPrivateAddresses: true)
         #expect(try await get(server.address(), client: client).status == 200)
         await client.shutdown()
@@ -239,6 +243,7 @@ struct GuardedClientSendTests {
     @Test("to the checked address under the name's own Host, resolving it once per call")
     func pinning() async throws {
         let server = try RawServer(answering: okAnswer)
+        defer { server.stop() }
         let questions = Mutex<[String]>([])
         let client = GuardedClient(allowsPrivateAddresses: true) { host in
             // Row 23: the second answer would be another address.
@@ -265,6 +270,7 @@ struct GuardedClientSendTests {
     @Test("names that the system resolves")
     func realName() async throws {
         let server = try RawServer(answering: okAnswer)
+        defer { server.stop() }
         #expect(try await get(server.address(host: "localhost")).status == 200)
         #expect(try await get(server.address(host: "localhost")).status == 200)
     }
@@ -272,6 +278,7 @@ struct GuardedClientSendTests {
     @Test("to the next address when the first lets nobody connect, and the request once")
     func nextAddress() async throws {
         let server = try RawServer(answering: okAnswer)
+        defer { server.stop() }
         let client = GuardedClient(allowsPrivateAddresses: true) { _ in
             ["127.0.0.9", "127.0.0.8", "127.0.0.1"].compactMap { IPAddress($0) }
         }
@@ -291,6 +298,7 @@ struct GuardedClientSendTests {
         ])
     func target(_ target: String) async throws {
         let server = try RawServer(answering: okAnswer)
+        defer { server.stop() }
         #expect(try await get(server.address(target)).status == 200)
         #expect(server.requests.first?.hasPrefix("GET \(target) HTTP/1.1\r\n") == true, "\(server.requests)")
     }
@@ -298,6 +306,7 @@ struct GuardedClientSendTests {
     @Test("row 76: its own framing and connection headers, not the caller's")
     func ownHeaders() async throws {
         let server = try RawServer(answering: okAnswer)
+        defer { server.stop() }
         let request = OutgoingRequest(
             method: "POST", address: try server.address(),
             headers: [
@@ -324,6 +333,7 @@ struct GuardedClientSendTests {
     @Test("over one connection while it lives, and over a fresh one where that is asked for")
     func reuse() async throws {
         let server = try RawServer(answering: okAnswer)
+        defer { server.stop() }
         for _ in 0..<3 { #expect(try await get(server.address()).status == 200) }
         #expect(server.connections == 1)
         for _ in 0..<2 {
@@ -338,6 +348,7 @@ struct GuardedClientSendTests {
     @Test("many calls at once and to many names")
     func load() async throws {
         let server = try RawServer(answering: okAnswer)
+        defer { server.stop() }
         let client = GuardedClient(allowsPrivateAddresses: true) { _ in [IPAddress("127.0.0.1")].compactMap { $0 } }
         try await withThrowingTaskGroup(of: Int.self) { group in
             for number in 0..<300 {
@@ -351,6 +362,7 @@ struct GuardedClientSendTests {
     @Test("and may be forgotten without being shut down")
     func dropped() async throws {
         let server = try RawServer(answering: okAnswer)
+        defer { server.stop() }
         #expect(try await get(server.address(), client: GuardedClient(allowsPrivateAddresses: true)).status == 200)
     }
 }
@@ -360,9 +372,11 @@ struct GuardedClientReceiveTests {
     @Test("row 24: a redirect as an answer and follows none", arguments: [301, 302, 303, 307, 308])
     func redirects(_ status: Int) async throws {
         let target = try RawServer(answering: okAnswer)
+        defer { target.stop() }
         let server = try RawServer(
             answering:
                 "HTTP/1.1 \(status) Moved\r\nLocation: http://127.0.0.1:\(target.port)/\r\nContent-Length: 0\r\n\r\n")
+        defer { server.stop() }
         let request = OutgoingRequest(
             method: "GET", address: try server.address(), headers: [(name: "Authorization", value: "Bearer t")])
         let response = try await development.send(request)
@@ -379,6 +393,7 @@ struct GuardedClientReceiveTests {
         ])
     func limits(_ answer: String) async throws {
         let server = try RawServer(answering: answer)
+        defer { server.stop() }
         var request = OutgoingRequest(method: "GET", address: try server.address(), responseBytesMax: 10)
         let whole = try await development.send(request)
         #expect(whole.body == Array("0123456789".utf8) && !whole.isTruncated)
@@ -402,6 +417,7 @@ struct GuardedClientReceiveTests {
             while connection.write(chunk) {}
             hangUps.withLock { $0 += 1 }
         }
+        defer { server.stop() }
         let response = try await development.send(
             OutgoingRequest(
                 method: "GET", address: try server.address(), responseBytesMax: 100_000, whenTooLarge: .truncate))
@@ -429,6 +445,7 @@ struct GuardedClientReceiveTests {
                 for body in [nil, Array("b".utf8)] {
                     group.addTask {
                         let server = try RawServer { connection, read in if read() != nil { script(connection) } }
+                        defer { server.stop() }
                         let start = ContinuousClock.now
                         let request = OutgoingRequest(
                             method: "POST", address: try server.address(), body: body, timeoutSeconds: 1)
@@ -458,6 +475,7 @@ struct GuardedClientReceiveTests {
                 if end.reset { connection.resetOnClose() }
                 connection.write(end.answer)
             }
+            defer { server.stop() }
             let request = OutgoingRequest(method: "POST", address: try server.address(), body: body)
             #expect(try await failure(request) == .answerLost)
             #expect(server.requests.count == 1 && server.connections == 1)
@@ -470,6 +488,7 @@ struct GuardedClientReceiveTests {
             guard read() != nil, connection.write(okAnswer), read() != nil else { return }
             connection.resetOnClose()
         }
+        defer { server.stop() }
         #expect(try await get(server.address()).status == 200)
         let request = OutgoingRequest(method: "POST", address: try server.address(), body: Array("b".utf8))
         #expect(try await failure(request) == .answerLost)
@@ -478,7 +497,9 @@ struct GuardedClientReceiveTests {
 
     @Test("no connection as such: nothing was sent")
     func noConnection() async throws {
-        let address = try RawServer(answering: okAnswer).address()
+        let server = try RawServer(answering: okAnswer)
+        server.stop()
+        let address = try server.address()
         for body in [nil, Array("b".utf8)] {
             #expect(try await failure(OutgoingRequest(method: "POST", address: address, body: body)) == .unreachable)
         }
@@ -490,6 +511,7 @@ struct GuardedClientReceiveTests {
             connection.write("HTTP/1.1 400 Bad Request\r\n\r\n")
             _ = connection.isClosedByClient(withinSeconds: 5)
         }
+        defer { server.stop() }
         for body in [nil, Array("b".utf8)] {
             let request = OutgoingRequest(method: "POST", address: try server.address(scheme: "https"), body: body)
             #expect(try await failure(request) == .tls)
@@ -518,6 +540,7 @@ struct GuardedClientReceiveTests {
     func brokenAnswers(_ answer: String) async throws {
         for method in ["GET", "HEAD", "POST"] {
             let server = try RawServer(answering: answer)
+            defer { server.stop() }
             for _ in 0..<2 {
                 let body = method == "POST" ? Array(repeating: UInt8(ascii: "b"), count: 100_000) : nil
                 do {
@@ -539,6 +562,7 @@ struct GuardedClientReceiveTests {
                 connection.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
             }
         }
+        defer { server.stop() }
         for _ in 0..<3 {
             #expect(try await get(server.address()).body == Array("ok".utf8))
             try await Task.sleep(for: .milliseconds(150))
@@ -549,6 +573,7 @@ struct GuardedClientReceiveTests {
     func compressed() async throws {
         let server = try RawServer(
             answering: "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nbomb")
+        defer { server.stop() }
         let response = try await get(server.address())
         #expect(response.body == Array("bomb".utf8) && response.header("content-encoding") == "gzip")
         #expect(!server.requests.joined().lowercased().contains("accept-encoding"))
@@ -558,6 +583,7 @@ struct GuardedClientReceiveTests {
     func headers() async throws {
         let server = try RawServer(
             answering: "HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nX-One: 1\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\n\r\n")
+        defer { server.stop() }
         let response = try await get(server.address())
         #expect(response.headers.map(\.name) == ["Set-Cookie", "X-One", "Set-Cookie", "Content-Length"])
         #expect(response.header("set-cookie") == "a=1")
@@ -573,6 +599,7 @@ struct GuardedClientReceiveTests {
             if hasBegun { connection.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf") }
             if connection.isClosedByClient(withinSeconds: 10) { hangUps.withLock { $0 += 1 } }
         }
+        defer { server.stop() }
         let address = try server.address()
         await withThrowingTaskGroup(of: OutgoingResponse.self) { group in
             group.addTask { try await get(address) }

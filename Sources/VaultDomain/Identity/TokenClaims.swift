@@ -1,129 +1,248 @@
+// What a token says, once its signature is known to be the issuer's: whether it is for this app and for now, who the user
+// is, and which facts about the user it carries (RFC 7519 §4.1, OpenID Connect Core 1.0 §2, RFC 8725). Pure: the time comes
+// in. TokenVerifier checks the signature before; the sync of users reads the result.
+
 import VaultAPI
 
-package enum TokenClaimsError: Error, Sendable, Equatable {
-    case wrongIssuer, wrongAudience, expired, noExpiry, notYetValid, malformed(String), wrongPurpose
+/// Why the claims are refused. Names claims, never what they hold.
+package enum TokenClaimsError: Error, Equatable, Sendable {
+    case otherPurpose
+    case issuer
+    case audienceMalformed, audienceMissing, audienceDiffers
+    case timeMalformed(String)
+    case expiryMissing, expired, notYetValid, issuedInFuture
+    case subject
+    case userID
+    case groups, roles
 
-    /// Safe to show: names claims, never their values.
+    /// Safe for the caller, as the end of “The token was refused: …”.
     package var reason: String {
         switch self {
-        case .wrongIssuer: "it comes from another issuer"
-        case .wrongAudience: "it is for another audience"
+        case .otherPurpose: "it reports events and is not for signing in"
+        case .issuer: "its issuer is not the app's identity provider"
+        case .audienceMalformed: "its audience is neither a text nor a list of texts"
+        case .audienceMissing: "it has no audience and the app expects one"
+        case .audienceDiffers: "it is meant for another audience"
+        case .timeMalformed(let name): "its \(name) is not a time in seconds"
+        case .expiryMissing: "it has no expiry"
         case .expired: "it has expired"
-        case .noExpiry: "it has no expiry"
         case .notYetValid: "it is not valid yet"
-        case .malformed(let claim): "its claim \(claim) is missing or malformed"
-        case .wrongPurpose: "it was made for another purpose"
+        case .issuedInFuture: "it was issued in the future"
+        case .subject: "its subject is not a text of 1 to 255 characters without blanks around it"
+        case .userID: "its user id claim is not a text of 1 to 255 characters without blanks around it"
+        case .groups: "its group claim is malformed"
+        case .roles: "its role claim is malformed"
         }
     }
 }
 
-/// The facts of a verified token (RFC 7519 §4.1, behaviour contract “Identity providers”).
 package struct TokenClaims: Sendable, Equatable {
+    package static let leewaySeconds: Int64 = 60
+    package static let identifierLengthMax = 255
+    package static let valuesMax = 1000
+    private static let emailLengthMax = 320
+    private static let nameLengthMax = 200
+    /// 9999-12-31T23:59:59Z. Milliseconds in place of seconds lie beyond it.
+    private static let secondsMax: Int64 = 253_402_300_799
+
+    package let issuer: String
+    /// The `sub`: what lifecycle events name.
     package let subject: String
-    /// Value of the mapped user-id claim.
+    /// The value of the mapped claim: what the user is known by.
     package let userID: String
+    package let audiences: [String]
     package let issuedAt: Instant?
+    package let notBefore: Instant?
+    package let expiresAt: Instant
     package let email: String?
     package let displayName: String?
-    /// `nil`: the claim is missing, memberships stay. Empty: they are cleared.
+    /// `nil` when the token has no such claim, which says nothing about memberships; empty when it says there are none.
     package let groups: [String]?
     package let roles: [String]?
 
-    /// Tolerance for `nbf` and `iat`; `exp` has none.
-    package static let leewaySeconds: Int64 = 60
-    private static let listMax = 1000
-
+    /// `audience` is what the operator asked for; `signInClientID` is accepted in its place, because ID tokens carry it.
     package init(
         claims: JSONObject, mapping: ClaimMapping, expectedIssuer: String, audience: String?, signInClientID: String?,
         now: Instant
     ) throws(TokenClaimsError) {
-        guard claims["iss"]?.string == expectedIssuer else { throw .wrongIssuer }
-        try Self.checkAudience(
-            claims["aud"], accepted: [audience, signInClientID].compactMap(\.self), isRequired: audience != nil)
-        guard claims["events"] == nil else { throw .wrongPurpose }
-        issuedAt = try Self.checkTimes(claims, now: now)
-        subject = try Self.identifier(claims["sub"], "sub")
-        userID = try Self.identifier(Self.value(at: mapping.userID, in: claims), mapping.userID)
-        email = Self.profileText(claims["email"], lengthMax: 320)
-        displayName = Self.profileText(claims["name"], lengthMax: 200)
-        groups = try mapping.group.flatMap { name throws(TokenClaimsError) in try Self.list(at: name, in: claims) }
-        roles = try mapping.role.flatMap { name throws(TokenClaimsError) in try Self.list(at: name, in: claims) }
-    }
+        // RFC 8417 §2.2: the mark of logout tokens and security events, which carry a `sub` as well.
+        guard claims["events"] == nil else { throw .otherPurpose }
+        guard let issuer = claims["iss"]?.string, Self.isSame(issuer, expectedIssuer) else { throw .issuer }
+        self.issuer = issuer
+        audiences = try Self.audiences(claims["aud"])
+        try Self.checkAudience(audiences, isPresent: claims["aud"] != nil, audience, signInClientID)
 
-    private static func checkAudience(_ claim: JSON?, accepted: [String], isRequired: Bool) throws(TokenClaimsError) {
-        var audiences: [String] = []
-        switch claim {
-        case nil: break
-        case .string(let text)?: audiences = [text]
-        case .array(let values)?:
-            audiences = values.compactMap(\.string)
-            guard audiences.count == values.count else { throw .malformed("aud") }
-        default: throw .malformed("aud")
+        guard let expiresAt = try Self.time(claims, "exp") else { throw .expiryMissing }
+        // RFC 7519 §4.1.4: not accepted on or after this time. The leeway is for clocks that run ahead of ours, which
+        // would refuse a fresh token; an old one needs none.
+        guard now < expiresAt else { throw .expired }
+        let latest = now.adding(seconds: Self.leewaySeconds)
+        notBefore = try Self.time(claims, "nbf")
+        if let notBefore, notBefore > latest { throw .notYetValid }
+        issuedAt = try Self.time(claims, "iat")
+        if let issuedAt, issuedAt > latest { throw .issuedInFuture }
+        self.expiresAt = expiresAt
+
+        guard let subject = Self.identifier(claims["sub"]) else { throw .subject }
+        guard let userID = Self.identifier(Self.claim(mapping.userID, in: claims)) else { throw .userID }
+        self.subject = subject
+        self.userID = userID
+        guard let groups = Self.values(of: mapping.group, in: claims) else { throw .groups }
+        guard let roles = Self.values(of: mapping.role, in: claims) else { throw .roles }
+        self.groups = groups.stated
+        self.roles = roles.stated
+        email = Self.profileText(claims["email"]).flatMap {
+            $0.unicodeScalars.count <= Self.emailLengthMax ? $0 : nil
         }
-        if isRequired, !audiences.contains(where: accepted.contains) { throw .wrongAudience }
+        displayName = Self.profileText(claims["name"]).map { Self.prefix($0, Self.nameLengthMax) }
     }
 
-    /// The time of issue, when every time holds.
-    private static func checkTimes(_ claims: JSONObject, now: Instant) throws(TokenClaimsError) -> Instant? {
-        guard claims["exp"] != nil else { throw .noExpiry }
-        guard try instant(claims["exp"], "exp") ?? now > now else { throw .expired }
-        let latest = now.adding(seconds: leewaySeconds)
-        if let notBefore = try instant(claims["nbf"], "nbf"), notBefore > latest { throw .notYetValid }
-        let issuedAt = try instant(claims["iat"], "iat")
-        if let issuedAt, issuedAt > latest { throw .notYetValid }
-        return issuedAt
+    // MARK: Issuer, audience, time
+
+    /// Byte by byte: to Swift's `==` the Kelvin sign is a K.
+    private static func isSame(_ left: String, _ right: String) -> Bool { left.utf8.elementsEqual(right.utf8) }
+
+    private static func audiences(_ value: JSON?) throws(TokenClaimsError) -> [String] {
+        switch value {
+        case nil: return []
+        case .string(let text)?: return [text]
+        case .array(let elements)?:
+            let texts = elements.compactMap(\.string)
+            guard texts.count == elements.count else { throw .audienceMalformed }
+            return texts
+        default: throw .audienceMalformed
+        }
     }
 
-    /// NumericDate may have a fraction (RFC 7519 §2). Year 9999 bounds it.
-    private static func instant(_ claim: JSON?, _ name: String) throws(TokenClaimsError) -> Instant? {
-        guard let claim else { return nil }
-        guard let seconds = claim.number?.double, seconds >= 0, seconds < 253_402_300_800 else {
-            throw .malformed(name)
+    private static func checkAudience(
+        _ audiences: [String], isPresent: Bool, _ expected: String?, _ signInClientID: String?
+    ) throws(TokenClaimsError) {
+        guard let expected else { return }
+        guard isPresent else { throw .audienceMissing }
+        let accepted = [expected] + (signInClientID.map { [$0] } ?? [])
+        guard audiences.contains(where: { audience in accepted.contains { isSame($0, audience) } }) else {
+            throw .audienceDiffers
+        }
+    }
+
+    /// RFC 7519 §2 NumericDate: seconds, possibly with a fraction.
+    private static func time(_ claims: JSONObject, _ name: String) throws(TokenClaimsError) -> Instant? {
+        guard let value = claims[name] else { return nil }
+        guard let number = value.number else { throw .timeMalformed(name) }
+        if let seconds = number.integer {
+            guard (0...secondsMax).contains(seconds) else { throw .timeMalformed(name) }
+            return Instant(seconds: seconds)
+        }
+        guard let seconds = number.double, seconds >= 0, seconds <= Double(secondsMax) else {
+            throw .timeMalformed(name)
         }
         return Instant(milliseconds: Int64(seconds * 1000))
     }
 
-    /// A value that identifies a person: compared byte for byte later, so that nothing about it may be ambiguous.
-    private static func identifier(_ claim: JSON?, _ name: String) throws(TokenClaimsError) -> String {
-        guard let text = claim?.string, isPlain(text, lengthMax: 255), let first = text.unicodeScalars.first,
-            let last = text.unicodeScalars.last, !first.properties.isWhitespace, !last.properties.isWhitespace
-        else { throw .malformed(name) }
+    // MARK: Identity
+
+    /// A text that can be a key: as it is, or not at all. Blanks at the ends and control characters are what two systems
+    /// trim differently, and then two people are one.
+    private static func identifier(_ value: JSON?) -> String? {
+        guard let text = value?.string, let first = text.unicodeScalars.first, let last = text.unicodeScalars.last,
+            text.unicodeScalars.count <= identifierLengthMax, !first.properties.isWhitespace,
+            !last.properties.isWhitespace, !text.unicodeScalars.contains(where: isControl)
+        else { return nil }
         return text
     }
 
-    private static func isPlain(_ text: String, lengthMax: Int) -> Bool {
-        (1...lengthMax).contains(text.unicodeScalars.count)
-            && !text.unicodeScalars.contains {
-                $0.value < 0x20 || (0x7F...0x9F).contains($0.value) || (0x202A...0x202E).contains($0.value)
-                    || (0x2066...0x2069).contains($0.value)
+    private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .control, .lineSeparator, .paragraphSeparator: true
+        default: false
+        }
+    }
+
+    /// The claim of this literal name (Auth0's are URLs with dots), or else the member at the end of a dotted path.
+    private static func claim(_ name: String, in claims: JSONObject) -> JSON? {
+        if let value = member(name, of: claims) { return value }
+        let steps = name.split(separator: ".", omittingEmptySubsequences: false)
+        guard steps.count > 1 else { return nil }
+        var value = JSON.object(claims)
+        for step in steps {
+            guard let object = value.object, let next = member(String(step), of: object) else { return nil }
+            value = next
+        }
+        return value
+    }
+
+    private static func member(_ name: String, of object: JSONObject) -> JSON? {
+        object.members.first { isSame($0.name, name) }?.value
+    }
+
+    // MARK: Groups and roles
+
+    private struct Statement {
+        /// `nil` when the token says nothing.
+        var stated: [String]?
+    }
+
+    /// `nil` when the claim is there and malformed. `null` is no statement, as if the claim were missing.
+    private static func values(of name: String?, in claims: JSONObject) -> Statement? {
+        guard let name else { return Statement() }
+        guard let value = claim(name, in: claims) ?? clerkEquivalent(of: name, in: claims), !value.isNull else {
+            return Statement()
+        }
+        guard let texts = texts(value), texts.count <= valuesMax else { return nil }
+        var seen: Set<[UInt8]> = []
+        var values: [String] = []
+        for text in texts where !text.isEmpty && seen.insert(Array(text.utf8)).inserted {
+            guard text.unicodeScalars.count <= identifierLengthMax, !text.unicodeScalars.contains(where: isControl)
+            else {
+                return nil
             }
-    }
-
-    private static func profileText(_ claim: JSON?, lengthMax: Int) -> String? {
-        claim?.string.flatMap { isPlain($0, lengthMax: lengthMax) ? $0 : nil }
-    }
-
-    /// A literal name first (namespaced claims are addresses with dots), then a dotted path.
-    private static func value(at name: String, in claims: JSONObject) -> JSON? {
-        if let literal = claims[name] { return literal }
-        return name.split(separator: ".").reduce(.object(claims) as JSON?) { $0?[String($1)] }
-    }
-
-    /// A string, an array of strings, or an object whose names are the groups (Clerk's organizations).
-    private static func list(at name: String, in claims: JSONObject) throws(TokenClaimsError) -> [String]? {
-        let values: [String]
-        switch value(at: name, in: claims) {
-        case nil, .null?: return nil
-        case .string(let text)?: values = text.isEmpty ? [] : [text]
-        case .array(let items)?:
-            values = items.compactMap(\.string)
-            guard values.count == items.count else { throw .malformed(name) }
-        case .object(let object)?: values = object.names
-        default: throw .malformed(name)
+            values.append(text)
         }
-        guard values.count <= listMax, values.allSatisfy({ isPlain($0, lengthMax: 255) }) else {
-            throw .malformed(name)
+        return Statement(stated: values)
+    }
+
+    private static func texts(_ value: JSON) -> [String]? {
+        switch value {
+        case .string(let text): return [text]
+        case .array(let elements):
+            let texts = elements.compactMap(\.string)
+            return texts.count == elements.count ? texts : nil
+        case .object(let object): return clerkOrganizations(object)
+        default: return nil
         }
-        return values
+    }
+
+    /// Clerk's forms: the active organization `{"id":"org_…","rol":…,"slg":…}` of session tokens since version 2, and all
+    /// of them as `{"org_…":"<role>", …}`, which is what its template word `user.organizations` writes.
+    private static func clerkOrganizations(_ object: JSONObject) -> [String]? {
+        if let id = object["id"] { return id.string.map { [$0] } }
+        return object.members.allSatisfy { $0.value.string != nil } ? object.names : nil
+    }
+
+    /// Version 1 of Clerk's session tokens has `org_id`, `org_role` and `org_slug`; version 2 has them inside `o`.
+    private static func clerkEquivalent(of name: String, in claims: JSONObject) -> JSON? {
+        switch name {
+        case "org_id": claims["o"]?["id"]
+        case "org_role": claims["o"]?["rol"]
+        case "org_slug": claims["o"]?["slg"]
+        default: nil
+        }
+    }
+
+    // MARK: Profile
+
+    /// What is shown only: cleaned rather than refused.
+    private static func profileText(_ value: JSON?) -> String? {
+        guard let text = value?.string else { return nil }
+        var scalars = String.UnicodeScalarView()
+        scalars.append(contentsOf: text.unicodeScalars.filter { !isControl($0) }.drop { $0.properties.isWhitespace })
+        while let last = scalars.last, last.properties.isWhitespace { scalars.removeLast() }
+        return scalars.isEmpty ? nil : String(scalars)
+    }
+
+    private static func prefix(_ text: String, _ length: Int) -> String {
+        var scalars = String.UnicodeScalarView()
+        scalars.append(contentsOf: text.unicodeScalars.prefix(length))
+        return String(scalars)
     }
 }

@@ -51,7 +51,10 @@ package enum KeyScopeCatalog {
         "tokens": ["retrieve"],
     ]
 
-    package static let actionVerbs = ["derive", "emit", "execute", "initiate", "retrieve"]
+    /// The scopes that are neither read, write nor admin, whole.
+    package static let actionVerbs = verbs.flatMap { resource, names in
+        names.filter { !["read", "write", "admin"].contains($0) }.map { "\(resource):\($0)" }
+    }.sorted()
 
     /// What a key gets when none are named: all that an app does at run time, and no key administration.
     package static let runtimeDefaults: [String] = [

@@ -49,7 +49,14 @@ extension AuditRecord {
     fileprivate var json: JSONObject {
         var object = record
         object["sequence"] = .integer(sequence)
-        object["key_prefix"] = record["principal"]?["key_prefix"]
+        object["key_prefix"] = record["principal"]?["key_prefix"] ?? .null
+        // What a record does not have is null here, so that every item has the same members.
+        for name in [
+            "request_id", "user_id", "grant_id", "provider_id", "method", "url", "status", "latency_ms", "reason",
+        ]
+        where object[name] == nil {
+            object[name] = .null
+        }
         return object
     }
 }

@@ -10,11 +10,11 @@ extension SDKRoutes {
         [
             Route("POST", "/sdk/grants/list", "List grants") { caller, exchange in
                 try caller.require("grants:read")
-                return try await list(caller, try exchange.fields(.ignored, allowsEmpty: true))
+                return try await list(caller, try exchange.fields(.ignored))
             },
             Route("POST", "/sdk/oauth/grants/{grant_id}/revoke", "Revoke a grant") { caller, exchange in
                 try caller.require("grants:write")
-                let fields = try exchange.fields(.ignored, allowsEmpty: true)
+                let fields = try exchange.fields(.ignored)
                 let reason = fields.optionalString("reason", length: 1...2000)
                 let userToken = try fields.readUserToken()
                 try fields.finish()

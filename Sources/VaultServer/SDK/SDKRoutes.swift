@@ -17,7 +17,8 @@ struct SDKRoutes: Sendable {
 extension Fields {
     /// `grant_id` or `provider_id`, exactly one of them (wire contract §4.1).
     func readAddressing() -> (grantID: String?, providerID: String?) {
-        let grantID = optionalString("grant_id", length: 1...512)
+        // Whatever is not an id of a grant here is “not found”, however malformed (behaviour contract).
+        let grantID = optionalString("grant_id", length: 0...1_000_000)
         let providerID = optionalString("provider_id", length: 1...255)
         if (grantID == nil) == (providerID == nil) {
             report("grant_id", "give exactly one of grant_id and provider_id")

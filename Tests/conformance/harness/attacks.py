@@ -96,7 +96,8 @@ def _unfitting_key(alg: str, kid_of: str) -> Callable[[Forger], str]:
 
 ATTACKS: dict[str, Callable[[Forger], str]] = {
     # Time
-    "expired": lambda f: f.claims(exp=f.now - 70),
+    "expired": lambda f: f.claims(exp=f.now - 1),
+    "an event token": lambda f: f.claims(events={}),
     "expired long ago": lambda f: f.claims(exp=1),
     "no exp": lambda f: f.claims(exp=ABSENT),
     "exp null": lambda f: f.claims(exp=None),
