@@ -98,6 +98,10 @@ let package = Package(
             name: "VaultCryptoTests", dependencies: ["VaultAPI", "VaultDomain", "VaultCrypto", crypto, cryptoExtras],
             resources: [.copy("Vectors")], swiftSettings: settings),
         .testTarget(
+            name: "VaultStoreTests",
+            dependencies: ["VaultAPI", "VaultDomain", "VaultCrypto", "VaultStore", "VaultTestSupport"],
+            swiftSettings: settings),
+        .testTarget(
             name: "VaultServerTests",
             dependencies: [
                 "VaultAPI", "VaultDomain", "VaultCrypto", "VaultStore", "VaultUpstream", "VaultService", "VaultServer",

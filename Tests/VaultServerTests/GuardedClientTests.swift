@@ -81,7 +81,11 @@ private final class RawServer: Sendable {
         Thread.detachNewThread { [log] in
             while true {
                 let client = accept(listener, nil, nil)
-                guard client >= 0 else { return }
+                guard client >= 0 else {
+                    // Closed by who uses it: a number closed elsewhere could be another server's by now.
+                    close(listener)
+                    return
+                }
                 log.entries.withLock { $0.connections += 1 }
                 Thread.detachNewThread {
                     let connection = RawConnection(socket: client)
@@ -106,7 +110,6 @@ private final class RawServer: Sendable {
     /// Called at the end of a test, which also keeps the server alive until then.
     func stop() {
         Glibc.shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
     }
 
     var connections: Int { log.entries.withLock { $0.connections } }

@@ -126,8 +126,9 @@ struct DemoStory {
 
     private static func providerSettings(_ world: DemoWorld) -> JSON {
         let provider = world.oauthProvider
+        let clientSecret = provider.client.secret.revealed()  // plaintext leaves here
         return [
-            "client_id": .string(provider.client.id), "client_secret": .string(provider.client.secret.revealed()),  // plaintext leaves here
+            "client_id": .string(provider.client.id), "client_secret": .string(clientSecret),
             "display_name": "Workbench", "scopes": ["items:read"],
             "authorization_url": .string(provider.authorizationURL),
             "token_url": .string(provider.tokenURL), "revocation_url": .string(provider.revocationURL),

@@ -1,0 +1,111 @@
+import Testing
+import VaultAPI
+import VaultCrypto
+import VaultDomain
+import VaultStore
+import VaultTestSupport
+
+struct AuditChainTests {
+    private static let key = DigestKey(Secret("audit-key-for-tests"))
+
+    private static func entry(_ number: Int) -> AuditEntry {
+        AuditEntry(event: "test.\(number)", principal: .system, occurredAt: Instant(seconds: Int64(number)))
+    }
+
+    /// A chain of ten records, `tamper` with the file, and what verification then says.
+    private static func verification(after tamper: @escaping @Sendable (Transaction) throws -> Void) async throws
+        -> AuditVerification
+    {
+        try await TemporaryFolder.use { folder in
+            let store = try Store(sqlitePath: folder + "/vault.db")
+            for number in 1...10 {
+                try await store.write { try $0.appendAudit(entry(number), key: key) }
+            }
+            try await store.write(tamper)
+            return try store.read { try $0.verifyAudit(key: key) }
+        }
+    }
+
+    @Test("a chain that nobody touched is intact, the empty one included")
+    func intact() async throws {
+        #expect(try await Self.verification { _ in } == .intact(records: 10))
+        try TemporaryFolder.use { folder in
+            let store = try Store(sqlitePath: folder + "/vault.db")
+            #expect(try store.read { try $0.verifyAudit(key: Self.key) } == .intact(records: 0))
+        }
+    }
+
+    @Test(
+        "attack 88: change, deletion, swap, cut and renumbering are noticed at the first record that does not fit",
+        arguments: [
+            ("UPDATE audit_records SET record = replace(record, 'test.4', 'test.9') WHERE sequence = 4", 4),
+            ("UPDATE audit_records SET event = 'harmless' WHERE sequence = 5", 5),
+            ("UPDATE audit_records SET decision = 'allow' WHERE sequence = 6", 6),
+            ("DELETE FROM audit_records WHERE sequence = 3", 3), ("DELETE FROM audit_records WHERE sequence = 10", 10),
+            ("DELETE FROM audit_records WHERE sequence = 1", 1), ("DELETE FROM audit_records", 1),
+            ("DELETE FROM audit_records WHERE sequence > 7", 8),
+            ("UPDATE audit_records SET sequence = 0 WHERE sequence = 1", 1),
+            ("UPDATE audit_records SET hash = zeroblob(32) WHERE sequence = 8", 8),
+        ] as [(String, Int64)])
+    func tampering(statement: String, sequence: Int64) async throws {
+        guard case .broken(let found, _) = try await Self.verification(after: { _ = try $0.execute(statement) }) else {
+            Issue.record("not noticed: \(statement)")
+            return
+        }
+        #expect(found == sequence)
+    }
+
+    @Test("attack 88: two records that change places are noticed")
+    func swap() async throws {
+        let result = try await Self.verification { transaction in
+            try transaction.execute("UPDATE audit_records SET sequence = -1 WHERE sequence = 4")
+            try transaction.execute("UPDATE audit_records SET sequence = 4 WHERE sequence = 5")
+            try transaction.execute("UPDATE audit_records SET sequence = 5 WHERE sequence = -1")
+        }
+        guard case .broken(4, _) = result else {
+            Issue.record("\(result)")
+            return
+        }
+    }
+
+    @Test("attack 88: cutting the tail and moving the head back needs the key")
+    func forgedHead() async throws {
+        let result = try await Self.verification { transaction in
+            try transaction.execute("DELETE FROM audit_records WHERE sequence = 10")
+            try transaction.execute(
+                """
+                UPDATE audit_head SET sequence = 9, hash = (SELECT hash FROM audit_records WHERE sequence = 9)
+                """)
+        }
+        guard case .broken = result else {
+            Issue.record("\(result)")
+            return
+        }
+    }
+
+    @Test("attack 88: a chain written anew with another key is not this installation's")
+    func otherKey() async throws {
+        try await TemporaryFolder.use { folder in
+            let store = try Store(sqlitePath: folder + "/vault.db")
+            try await store.write { try $0.appendAudit(Self.entry(1), key: DigestKey(Secret("other"))) }
+            guard case .broken = try store.read({ try $0.verifyAudit(key: Self.key) }) else {
+                Issue.record("believed")
+                return
+            }
+        }
+    }
+
+    @Test("records of transactions that arrive together stand in one unbroken order")
+    func concurrency() async throws {
+        try await TemporaryFolder.use { folder in
+            let store = try Store(sqlitePath: folder + "/vault.db")
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for number in 0..<200 {
+                    group.addTask { try await store.write { try $0.appendAudit(Self.entry(number), key: Self.key) } }
+                }
+                try await group.waitForAll()
+            }
+            #expect(try store.read { try $0.verifyAudit(key: Self.key) } == .intact(records: 200))
+        }
+    }
+}

@@ -1,0 +1,147 @@
+import Foundation
+import Testing
+import VaultAPI
+import VaultCrypto
+import VaultDomain
+import VaultStore
+import VaultTestSupport
+
+struct StoreTests {
+    private struct Refused: Error {}
+
+    @Test("a database opens in WAL with every commit durable, foreign keys on and deleted pages overwritten")
+    func settings() throws {
+        try TemporaryFolder.use { folder in
+            let store = try Store(sqlitePath: folder + "/vault.db")
+            #expect(
+                try store.settings() == [
+                    "journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "secure_delete": "1",
+                ])
+            let mode = try FileManager.default.attributesOfItem(atPath: folder + "/vault.db")[.posixPermissions] as? Int
+            #expect(mode == 0o600)
+        }
+    }
+
+    @Test("opening twice migrates once, and two handles see one database")
+    func migrations() async throws {
+        try await TemporaryFolder.use { folder in
+            let first = try Store(sqlitePath: folder + "/vault.db")
+            let second = try Store(sqlitePath: folder + "/vault.db")
+            let id = OrganizationID()
+            try await first.write { try $0.insertOrganization(id: id, name: "one", now: Instant(seconds: 1)) }
+            #expect(
+                try second.read { try $0.row("SELECT name FROM organizations WHERE id = ?1", id)?.text("name") }
+                    == "one")
+        }
+    }
+
+    @Test(
+        "transactions that arrive together keep their own all-or-nothing: a throw undoes its own writes and no others")
+    func isolationInABatch() async throws {
+        try await TemporaryFolder.use { folder in
+            let store = try Store(sqlitePath: folder + "/vault.db")
+            let outcomes = await withTaskGroup(of: Bool.self) { group in
+                for number in 0..<300 {
+                    group.addTask {
+                        do {
+                            try await store.write { transaction in
+                                try transaction.insertOrganization(
+                                    id: OrganizationID(), name: "\(number)", now: Instant(seconds: Int64(number)))
+                                if number.isMultiple(of: 3) { throw Refused() }
+                            }
+                            return true
+                        } catch {
+                            return false
+                        }
+                    }
+                }
+                return await group.reduce(into: 0) { $0 += $1 ? 1 : 0 }
+            }
+            #expect(outcomes == 200)
+            let names = try store.read { try $0.rows("SELECT name FROM organizations").map { try $0.text("name") } }
+            #expect(Set(names) == Set((0..<300).filter { !$0.isMultiple(of: 3) }.map(String.init)))
+        }
+    }
+
+    @Test("a constraint of the schema refuses the one write and says which")
+    func constraints() async throws {
+        try await TemporaryFolder.use { folder in
+            let store = try Store(sqlitePath: folder + "/vault.db")
+            let id = OrganizationID()
+            try await store.write { try $0.insertOrganization(id: id, name: "one", now: Instant(seconds: 1)) }
+            await #expect(throws: StoreError.self) {
+                try await store.write { try $0.insertOrganization(id: id, name: "two", now: Instant(seconds: 1)) }
+            }
+            await #expect(throws: StoreError.self) {
+                try await store.write {
+                    try $0.insertMembership(organizationID: OrganizationID(), operatorID: OperatorID(), role: .admin)
+                }
+            }
+        }
+    }
+
+    @Test("what is written is there after the process forgets everything")
+    func durability() async throws {
+        try await TemporaryFolder.use { folder in
+            let store = try Store(sqlitePath: folder + "/vault.db")
+            for number in 0..<10 {
+                try await store.write {
+                    try $0.insertOrganization(id: OrganizationID(), name: "\(number)", now: Instant(seconds: 1))
+                }
+            }
+            // A copy of the files as they are now is what a crash would leave.
+            try FileManager.default.createDirectory(atPath: folder + "/crashed", withIntermediateDirectories: true)
+            for suffix in ["", "-wal"] {
+                try FileManager.default.copyItem(
+                    atPath: folder + "/vault.db" + suffix, toPath: folder + "/crashed/vault.db" + suffix)
+            }
+            let reopened = try Store(sqlitePath: folder + "/crashed/vault.db")
+            #expect(try reopened.read { try $0.rows("SELECT id FROM organizations").count } == 10)
+        }
+    }
+
+    @Test("what is deleted and checkpointed is in none of the files any more")
+    func overwrittenPages() async throws {
+        try await TemporaryFolder.use { folder in
+            let store = try Store(sqlitePath: folder + "/vault.db")
+            let canary = "canary-" + Hex.encode(RandomBytes.make(16))
+            let id = OrganizationID()
+            try await store.write { try $0.insertOrganization(id: id, name: canary, now: Instant(seconds: 1)) }
+            #expect(try TemporaryFolder.files(folder, hold: canary))
+            try await store.write { _ = try $0.execute("DELETE FROM organizations WHERE id = ?1", id) }
+            try await store.checkpoint()
+            #expect(try !TemporaryFolder.files(folder, hold: canary))
+        }
+    }
+}
+
+struct KeyStoreTests {
+    private static func master() throws -> MasterKey { try #require(MasterKey(RandomBytes.make(32))) }
+
+    @Test("a key store opens only with its own master key")
+    func wrongMasterKey() throws {
+        try TemporaryFolder.use { folder in
+            _ = try KeyStore(sqlitePath: folder + "/keys.db", masterKey: try Self.master())
+            #expect(throws: KeyStoreError.wrongMasterKey) {
+                try KeyStore(sqlitePath: folder + "/keys.db", masterKey: try Self.master())
+            }
+        }
+    }
+
+    @Test("a data key is there for whoever opens the store next, and gone for good once destroyed")
+    func destruction() throws {
+        try TemporaryFolder.use { folder in
+            let master = try Self.master()
+            let keys = try KeyStore(sqlitePath: folder + "/keys.db", masterKey: master)
+            let context = SealContext(purpose: "test", app: "a", record: "r")
+            let (id, key) = try keys.createDataKey(purpose: "user", now: Instant(seconds: 1))
+            let sealed = try key.seal(Secret("token"), context)
+            let other = try KeyStore(sqlitePath: folder + "/keys.db", masterKey: master)
+            #expect(try other.dataKey(id).open(sealed, context) == Secret("token"))
+            try keys.destroyDataKeys([id])
+            #expect(throws: KeyStoreError.keyDestroyed) { try other.dataKey(id) }
+            #expect(try !TemporaryFolder.files(folder, hold: id.text))
+            try keys.destroyDataKeys([id])
+        }
+    }
+}
