@@ -15,10 +15,15 @@ package struct FieldProblem: Sendable, Equatable {
 }
 
 extension VaultError {
-    /// 422 with `details.fields` (management contract, “Authentication”).
+    /// More would only make the answer larger than the request.
+    private static let problemsShown = 50
+
+    /// 422 with `details.fields` (management contract, “Authentication”); of very many problems, the first ones.
     package static func validation(_ problems: [FieldProblem]) -> VaultError {
-        let message = problems.map { "\($0.field): \($0.problem)" }.joined(separator: "; ")
-        return VaultError(.validationFailed, message, details: ["fields": .array(problems.map(\.json))])
+        let shown = problems.prefix(problemsShown)
+        var message = shown.map { "\($0.field): \($0.problem)" }.joined(separator: "; ")
+        if problems.count > shown.count { message += "; and \(problems.count - shown.count) more" }
+        return VaultError(.validationFailed, message, details: ["fields": .array(shown.map(\.json))])
     }
 
     package static func validation(_ field: String, _ problem: String) -> VaultError {

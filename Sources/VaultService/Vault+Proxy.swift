@@ -126,10 +126,12 @@ extension Vault {
     }
 
     private static func error(for failure: OutgoingFailure) -> VaultError {
-        if case .addressRefused = failure {
-            return VaultError(.blockedDestination, "The address may not be called from here: \(failure.reason).")
+        switch failure {
+        case .addressRefused:
+            VaultError(.blockedDestination, "The address may not be called from here: \(failure.reason).")
+        case .malformed: .validation("headers", failure.reason)
+        default: VaultError(.providerUnreachable, "The provider could not be called: \(failure.reason).")
         }
-        return VaultError(.providerUnreachable, "The provider could not be called: \(failure.reason).")
     }
 
     /// Replaces the note of the call under way by its audit record.

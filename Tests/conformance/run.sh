@@ -21,7 +21,10 @@ if ((${#packages[@]})); then
     as_root=()
     ((EUID == 0)) || as_root=(sudo)
     "${as_root[@]}" apt-get update -qq
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+    # The suite starts a glewlwyd of its own: the package is to set up no database, and run level 1 starts no service.
+    echo "glewlwyd glewlwyd/config_type select No configuration" | "${as_root[@]}" debconf-set-selections
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+        apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 fi
 
 stamp=$( (cat "$here/requirements.txt" && python3 --version) | sha256sum | cut -d ' ' -f 1)

@@ -50,6 +50,10 @@ struct Edge: HTTPResponder {
         var answer: Answer
         do {
             answer = try await dispatch(request, origin: origin, route: &route)
+        } catch let unread as UnreadBody {
+            answer = unread.error.answer
+            // A connection whose body was not read to its end cannot carry another request.
+            answer.headers.append((name: "Connection", value: "close"))
         } catch let error as VaultError {
             answer = error.answer
             report(error, requestID: requestID)
@@ -180,11 +184,14 @@ struct Edge: HTTPResponder {
                     throw Self.tooLarge(limit)
                 } catch let error as HTTPError where error.status == .contentTooLarge {
                     throw Self.tooLarge(limit)
+                } catch where !(error is CancellationError) {
+                    // Bad chunks, or the client hung up in the middle.
+                    throw UnreadBody(.invalidRequest, "The body did not arrive whole.")
                 }
             }
             group.addTask {
                 try await Task.sleep(for: .seconds(Limits.bodySecondsMax))
-                throw VaultError(.requestTimeout, "The body took too long to arrive.")
+                throw UnreadBody(.requestTimeout, "The body took too long to arrive.")
             }
             defer { group.cancelAll() }
             guard let buffer = try await group.next() else { throw CancellationError() }
@@ -193,8 +200,14 @@ struct Edge: HTTPResponder {
         return Array(buffer.readableBytesView)
     }
 
-    private static func tooLarge(_ limit: Int) -> VaultError {
-        VaultError(.bodyTooLarge, "The body is larger than \(limit) bytes.")
+    private struct UnreadBody: Error {
+        let error: VaultError
+
+        init(_ code: ErrorCode, _ message: String) { error = VaultError(code, message) }
+    }
+
+    private static func tooLarge(_ limit: Int) -> UnreadBody {
+        UnreadBody(.bodyTooLarge, "The body is larger than \(limit) bytes.")
     }
 
     /// The TCP peer; behind a trusted proxy, the right-most untrusted address of `X-Forwarded-For`.
@@ -216,8 +229,6 @@ struct Edge: HTTPResponder {
             guard let field = HTTPField.Name(name), field == .setCookie || !fields.contains(field) else { continue }
             fields.append(HTTPField(name: field, value: value))
         }
-        // A connection whose body was not read to its end cannot carry another request.
-        if answer.status == 408 || answer.status == 413 { fields[.connection] = "close" }
         return Response(
             status: HTTPResponse.Status(code: answer.status), headers: fields,
             body: answer.body.isEmpty ? ResponseBody() : ResponseBody(byteBuffer: ByteBuffer(bytes: answer.body)))

@@ -16,7 +16,8 @@ class Management:
     def __init__(self, base_url: str, pat: str) -> None:
         self._base = base_url + "/api/v1"
         self._session = requests.Session()
-        self._session.headers["Authorization"] = f"Bearer {pat}"
+        self.authorization = f"Bearer {pat}"
+        self._session.headers["Authorization"] = self.authorization
 
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
         answer = self._session.request(

@@ -50,6 +50,7 @@ class OAuthProvider(LocalServer):
         self.token_failures: list[Answer] = []
         """Answered by the token endpoint before anything else, the first one first."""
         self.token_delay_seconds = 0.0
+        self.api_delay_seconds = 0.0
         self.accepted_headers: set[tuple[str, str]] = set()
         """Static credentials that the API takes too, as (header in lower case, value)."""
         # What happened
@@ -178,6 +179,7 @@ class OAuthProvider(LocalServer):
 
     def _api(self, request: Request) -> Answer:
         self.calls.append(request)
+        time.sleep(self.api_delay_seconds)
         family = self._family_of(request)
         sent = {(name.lower(), value) for name, value in request.headers.items()}
         if family is None and not sent & self.accepted_headers:

@@ -65,6 +65,10 @@ class Process:
             self._child.wait()
             raise
 
+    def signal(self, number: int, timeout_seconds: float = 10) -> int:
+        self._child.send_signal(number)
+        return self._child.wait(timeout_seconds)
+
     def kill(self) -> None:
         self._child.kill()
         self._child.wait()

@@ -22,7 +22,7 @@ from .processes import Process
 from .waiting import free_port
 
 GLEWLWYD_SCHEMA = Path("/usr/share/dbconfig-common/data/glewlwyd/install/sqlite3")
-GLEWLWYD_CONFIGURATION = Path("/etc/glewlwyd/glewlwyd.conf")
+GLEWLWYD_MODULES = Path("/usr/lib/glewlwyd")
 GLEWLWYD_PAGES = Path("/usr/share/glewlwyd/webapp")
 USERS = {"alice": ["engineering", "finance"], "bob": ["support"]}
 """Who can sign in, and the groups that glewlwyd says they are in."""
@@ -49,25 +49,44 @@ class Glewlwyd:
         database.close()
         # The package's pages hold links that its own server does not follow.
         shutil.copytree(GLEWLWYD_PAGES, folder / "pages", ignore=shutil.ignore_patterns("config.json"))
-        settings = {
-            "port": port,
-            "bind_address": '"127.0.0.1"',
-            "external_url": f'"{self._origin}/"',
-            "static_files_path": f'"{folder}/pages/"',
-            "log_mode": '"file"',
-            "log_file": f'"{folder}/glewlwyd.log"',
-        }
-        lines = [
-            line
-            for line in GLEWLWYD_CONFIGURATION.read_text().splitlines()
-            if not line.startswith((*(f"{name}=" for name in settings), "@include"))
-        ]
-        lines += [f"{name}={value}" for name, value in settings.items()]
-        lines.append(f'database = {{ type = "sqlite3" path = "{folder}/glewlwyd.db" }};')
-        (folder / "glewlwyd.conf").write_text("\n".join(lines) + "\n")
+        self._write_configuration(folder, port)
         self._process = Process(["glewlwyd", "-c", folder / "glewlwyd.conf"], folder / "out.log")
         self._process.wait_for_url(f"{self._origin}/config")
         self._configure()
+
+    def _write_configuration(self, folder: Path, port: int) -> None:
+        """All of it, so that nothing depends on how the package was set up."""
+        modules = {
+            "user_module_path": "user",
+            "user_middleware_module_path": "user_middleware",
+            "client_module_path": "client",
+            "user_auth_scheme_module_path": "scheme",
+            "plugin_module_path": "plugin",
+        }
+        settings = {
+            "port": port,
+            "bind_address": "127.0.0.1",
+            "external_url": f"{self._origin}/",
+            "login_url": "login.html",
+            "api_prefix": "api",
+            "static_files_path": f"{folder}/pages/",
+            "log_mode": "file",
+            "log_level": "INFO",
+            "log_file": f"{folder}/glewlwyd.log",
+            "session_expiration": 3600,
+            "session_key": "GLEWLWYD2_SESSION_ID",
+            "admin_session_authentication": "cookie",
+            "profile_session_authentication": "cookie",
+            "login_api_enabled": True,
+            "admin_scope": "g_admin",
+            "profile_scope": "g_profile",
+            "hash_algorithm": "SHA512",
+            "cookie_secure": 0,
+            **{name: f"{GLEWLWYD_MODULES}/{kind}" for name, kind in modules.items()},
+        }
+        lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+        lines.append(f'database = {{ type = "sqlite3" path = "{folder}/glewlwyd.db" }};')
+        (folder / "glewlwyd.conf").write_text("\n".join(lines) + "\n")
 
     def _configure(self) -> None:
         admin = requests.Session()

@@ -2,9 +2,12 @@
 
 import json
 import os
+import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+import requests
 
 from .canaries import canary
 from .processes import Process
@@ -32,16 +35,47 @@ class Server:
         # What the shell of a developer says must not reach the server under test.
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("SALLYPORT_")}
 
-    def start(self) -> None:
+    def start(self, descriptors: int | None = None) -> None:
+        """`descriptors`: how many files and connections the process may have open."""
         command = [BINARY, "serve", "--development", "--listen", f"127.0.0.1:{self._port}", "--data-dir", self.data]
+        if descriptors is not None:
+            command = ["prlimit", f"--nofile={descriptors}:{descriptors}", *command]
         with self._stdout.open("wb") as stdout:
             process = self._process = Process(command, self.log, stdout, env=self._environment)
 
         said = "listening on"
         process.wait_until(lambda: said in self._stdout.read_text(), f"a line `{said} <url>` on standard output")
 
-    def stop(self) -> int:
-        return self._process.stop()
+    def stop(self, timeout_seconds: float = 15) -> int:
+        return self._process.stop(timeout_seconds)
+
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.is_running()
+
+    def is_healthy(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/healthz", timeout=5).ok
+        except requests.RequestException:
+            return False
+
+    def signal(self, number: int) -> int:
+        """Sends a signal that ends the process; answers its exit code."""
+        return self._process.signal(number)
+
+    def connect(self) -> socket.socket:
+        """A bare connection."""
+        return socket.create_connection(("127.0.0.1", self._port), timeout=60)
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Another command of the binary, or a start that should end by itself."""
+        return subprocess.run(
+            [BINARY, *arguments],
+            env={**self._environment, **environment},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
 
     def kill(self) -> None:
         if self._process:
@@ -54,8 +88,7 @@ class Server:
 
     def create_operator(self, email: str = "operator@example.test") -> Operator:
         """By the command line, which works on the database directly, whether the server runs or not."""
-        command = [BINARY, "operator", "create", "--email", email, "--pat", "--data-dir", self.data]
-        made = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=30)
+        made = self.run("operator", "create", "--email", email, "--pat", "--data-dir", str(self.data))
         if made.returncode != 0:
             raise RuntimeError(f"operator create ended with {made.returncode}:\n{made.stdout}{made.stderr}")
         printed = json.loads(made.stdout)
