@@ -1,12 +1,22 @@
 """What was acknowledged is still true after a crash, and no secret of a run can be read on the disk."""
 
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+
 import pytest
-from alter_sdk import GrantDeletedError, GrantRevokedError, PolicyViolationError
+from alter_sdk import AlterSDKError, GrantDeletedError, GrantRevokedError, PolicyViolationError
 
 from harness.canaries import readable_in
 from harness.management import Management
 from harness.sdk import wait
+from harness.webhooks import Auth0Stream
 from harness.world import World
+
+KILLS = int(os.environ.get("SALLYPORT_KILLS", "12"))
+"""How often the story is cut; `make faults` asks for many more."""
 
 
 def test_a_killed_server_still_knows_every_acknowledged_grant_revocation_and_record(new_server):
@@ -32,6 +42,91 @@ def test_a_killed_server_still_knows_every_acknowledged_grant_revocation_and_rec
     assert world.request(grant_id=kept.grant_id).json()["account"] == "alice"
     after = {record["id"]: record for record in world.audit()}
     assert {key: after.get(key) for key in before} == before
+    world.close()
+    assert server.stop() == 0
+
+
+class Story:
+    """The demo's story, told over and over; what was acknowledged is noted with a check that must hold for ever."""
+
+    def __init__(self, world: World, stream: Auth0Stream) -> None:
+        self._world = world
+        self._stream = stream
+        self._chapter = 0
+        self.acknowledged: list[tuple[str, Callable[[], bool]]] = []
+        self.records: dict[str, dict] = {}
+
+    def tell(self) -> None:
+        """Ends with the server."""
+        try:
+            while True:
+                self._chapter += 1
+                self._tell(f"person-{os.getpid()}-{self._chapter}-{time.monotonic_ns()}")
+        except (AlterSDKError, OSError, AssertionError, ValueError):
+            return
+
+    def _note(self, what: str, check: Callable[[], bool]) -> None:
+        self.acknowledged.append((what, check))
+
+    def _tell(self, name: str) -> None:
+        world, jwt = self._world, self._world.jwt(name)
+        kept = world.connect(jwt, account=name).grant_id
+        self._note(f"{kept} was connected", lambda: self._status(kept) in ("active", "revoked"))
+        world.request(grant_id=kept)
+        world.proxy(grant_id=kept)
+        for record in world.audit(grant_id=kept):
+            self.records[record["id"]] = record
+        other = world.connect(world.jwt(f"{name}-b"), account=f"{name}-b").grant_id
+        wait(world.app.revoke_grant(other))
+        self._note(f"{other} was revoked", lambda: self._refused(other, GrantRevokedError))
+        assert self._stream.send(self._stream.event(name=name), authorization=self._stream.secret).ok
+        self._note(f"{name} was deprovisioned", lambda: self._refused(kept, GrantDeletedError))
+        self._note(f"{name} stays deprovisioned", lambda: self._is_gone(name))
+
+    def _status(self, grant_id: str) -> str:
+        return self._world.management.get(f"{self._world.path}/grants/{grant_id}")["status"]
+
+    def _refused(self, grant_id: str, error: type[Exception]) -> bool:
+        try:
+            self._world.request(grant_id=grant_id)
+        except error:
+            return True
+        return False
+
+    def _is_gone(self, name: str) -> bool:
+        try:
+            self._world.request_as(self._world.jwt(name))
+        except PolicyViolationError as refused:
+            return refused.policy_error == "user_deprovisioned"
+        return False
+
+
+@pytest.mark.timeout(30 + 10 * KILLS)
+def test_killed_at_any_moment_of_the_story_nothing_acknowledged_is_lost(new_server):
+    server = new_server
+    server.start()
+    world = World(server, Management(server.url, server.create_operator().pat), idp_type="auth0")
+    story = Story(world, Auth0Stream(world))
+    seed = random.randrange(2**32)
+    chance = random.Random(seed)
+    for round_number in range(KILLS):
+        teller = threading.Thread(target=story.tell)
+        teller.start()
+        time.sleep(chance.uniform(0.0, 0.6))
+        server.kill()
+        teller.join(60)
+        assert not teller.is_alive()
+        server.start()
+        # The newest notes are those that a lost write would take; the last round looks at all.
+        notes = story.acknowledged if round_number == KILLS - 1 else story.acknowledged[-12:]
+        lost = [what for what, check in notes if not check()]
+        assert lost == [], (seed, round_number, lost)
+    after = {record["id"]: record for record in world.audit()}
+    assert {key: after.get(key) for key in story.records} == story.records
+    assert any("deprovisioned" in what for what, _ in story.acknowledged), "the story never came to its end"
+    verified = server.run("audit", "verify", "--data-dir", str(server.data))
+    assert verified.returncode == 0, verified.stderr
+    assert readable_in(server.files()) == []
     world.close()
     assert server.stop() == 0
 

@@ -184,7 +184,7 @@ struct Edge: HTTPResponder {
                     throw Self.tooLarge(limit)
                 } catch let error as HTTPError where error.status == .contentTooLarge {
                     throw Self.tooLarge(limit)
-                } catch where !(error is CancellationError) {
+                } catch  where !(error is CancellationError) {
                     // Bad chunks, or the client hung up in the middle.
                     throw UnreadBody(.invalidRequest, "The body did not arrive whole.")
                 }

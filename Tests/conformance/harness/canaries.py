@@ -1,4 +1,4 @@
-"""Every secret that a run makes is noted here, so that files and logs can be searched for all of them."""
+"""Every secret that a run makes is noted here, so that files, logs and answers can be searched for all of them."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +10,16 @@ def canary(secret: str) -> str:
     """Notes a secret and hands it back."""
     _seen.add(secret)
     return secret
+
+
+def assert_silent(answer: bytes, what: str, known: frozenset[str]) -> None:
+    """No answer tells a secret that was known before it was asked for (what it makes, it shows once)."""
+    told = [secret[:12] for secret in known if secret.encode() in answer]
+    assert told == [], f"{what} tells secrets that begin with {told}"
+
+
+def known_secrets() -> frozenset[str]:
+    return frozenset(_seen)
 
 
 def readable_in(files: Iterable[Path]) -> list[str]:

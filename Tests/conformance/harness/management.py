@@ -4,6 +4,8 @@ from typing import Any
 
 import requests
 
+from .canaries import assert_silent, known_secrets
+
 
 class ManagementError(Exception):
     def __init__(self, request: str, status: int, body: Any) -> None:
@@ -20,9 +22,11 @@ class Management:
         self._session.headers["Authorization"] = self.authorization
 
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        known = known_secrets()
         answer = self._session.request(
             method, self._base + path, json=body, params=query, timeout=30, allow_redirects=False
         )
+        assert_silent(answer.content, f"{method} {path}", known)
         is_json = "json" in answer.headers.get("Content-Type", "") and answer.content
         content = answer.json() if is_json else answer.text
         if answer.status_code >= 300:
