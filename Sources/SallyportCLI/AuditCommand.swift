@@ -18,7 +18,7 @@ struct AuditCommand: AsyncParsableCommand {
         func run() async throws {
             let settings = InstallationOptions.settings(installation.input())
             try await LocalVault.use(settings) { vault in
-                switch try vault.verifyAudit() {
+                switch try await vault.verifyAudit() {
                 case .intact(let records): Terminal.print("The audit chain is intact: \(records) records.")
                 case .broken(let sequence, let reason):
                     Terminal.exit(error: "The audit chain does not hold at record \(sequence): \(reason).", code: 1)

@@ -6,12 +6,12 @@ import VaultService
 
 /// Commands that work on the installation's files directly, beside a running server or without one.
 enum LocalVault {
-    static func use(_ settings: ServerSettings, _ body: (Vault) async throws -> Void) async throws {
+    static func use(_ settings: ServerSettings, creating: Bool = false, _ body: (Vault) async throws -> Void) async throws {
         let logger = Logger(label: "sallyport") { JSONLogHandler(label: $0, logLevel: .error) }
         do {
             let opened = try Installation(
                 settings: settings, publicURL: settings.publicURL ?? settings.address(boundPort: settings.listenPort),
-                logger: logger)
+                creating: creating, logger: logger)
             try await body(opened.vault)
             try await opened.close()
         } catch let error as InstallationError {

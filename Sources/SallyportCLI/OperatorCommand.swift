@@ -25,7 +25,8 @@ struct OperatorCommand: AsyncParsableCommand {
 
         func run() async throws {
             let settings = InstallationOptions.settings(installation.input())
-            try await LocalVault.use(settings) { vault in
+            // The first operator may come before the first start of the server.
+            try await LocalVault.use(settings, creating: true) { vault in
                 let created = try await vault.createOperator(email: email, withToken: pat)
                 var object: JSONObject = [
                     "operator_id": created.operatorID.json, "organization_id": created.organizationID.json,

@@ -65,7 +65,9 @@ struct ServeCommand: AsyncParsableCommand {
         let logger = Logger(label: "sallyport") { JSONLogHandler(label: $0, logLevel: .info) }
         do {
             let publicURL = settings.publicURL ?? settings.address(boundPort: settings.listenPort)
-            let opened = try Installation(settings: settings, publicURL: publicURL, logger: logger)
+            let opened = try Installation(
+                settings: settings, publicURL: publicURL, creating: true, logger: logger)
+            try opened.lockForServing(settings)
             let database = try opened.databaseSettings().map { ($0.key, Logger.MetadataValue.string($0.value)) }
             logger.info("starting", metadata: Logger.Metadata(uniqueKeysWithValues: database))
             try await SallyportServer(settings: settings, installation: opened, logger: logger)

@@ -45,25 +45,50 @@ package struct JSONNumber: Sendable, Equatable {
 /// The members of a JSON object in their order; names are unique.
 package struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
     package private(set) var members: [(name: String, value: JSON)]
+    /// Where each name stands, kept once a walk along the members would cost more: a body may have 100,000 of them.
+    private var positions: [String: Int]?
+
+    private static let walkedMax = 32
 
     package init() { members = [] }
-    package init(dictionaryLiteral elements: (String, JSON)...) { members = elements.map { (name: $0.0, value: $0.1) } }
-    init(unique members: [(name: String, value: JSON)]) { self.members = members }
+    package init(dictionaryLiteral elements: (String, JSON)...) {
+        self.init(unique: elements.map { (name: $0.0, value: $0.1) })
+    }
+
+    init(unique members: [(name: String, value: JSON)]) {
+        self.members = members
+        indexIfLong()
+    }
 
     package var isEmpty: Bool { members.isEmpty }
     package var names: [String] { members.map(\.name) }
 
     package subscript(_ name: String) -> JSON? {
-        get { members.first { $0.name == name }?.value }
+        get { position(of: name).map { members[$0].value } }
         set {
-            let index = members.firstIndex { $0.name == name }
-            switch (index, newValue) {
+            switch (position(of: name), newValue) {
             case (let index?, let value?): members[index].value = value
-            case (let index?, nil): members.remove(at: index)
-            case (nil, let value?): members.append((name: name, value: value))
+            case (let index?, nil):
+                members.remove(at: index)
+                positions = nil
+                indexIfLong()
+            case (nil, let value?):
+                members.append((name: name, value: value))
+                positions?[name] = members.count - 1
+                if positions == nil { indexIfLong() }
             case (nil, nil): break
             }
         }
+    }
+
+    private func position(of name: String) -> Int? {
+        guard let positions else { return members.firstIndex { $0.name == name } }
+        return positions[name]
+    }
+
+    private mutating func indexIfLong() {
+        guard members.count > Self.walkedMax else { return }
+        positions = Dictionary(members.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
     package static func == (left: JSONObject, right: JSONObject) -> Bool {

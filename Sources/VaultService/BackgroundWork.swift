@@ -104,66 +104,8 @@ extension Vault {
             try transaction.deleteExpiredNonces(now: time)
             try transaction.deleteExpiredConnectRows(now: time)
         }
-    }
-
-    /// One round over what is due. Each revocation is called and its outcome stored on its own.
-    package func runDueRevocations() async throws {
-        let due = try read { try $0.dueRevocations(now: now(), limit: Limits.revocationsPerRound) }
-        for revocation in due {
-            try Task.checkCancellation()
-            let outcome = try await call(revocation)
-            try await settle(revocation, outcome)
-        }
-    }
-
-    private func call(_ revocation: RevocationRecord) async throws -> RevocationOutcome {
-        let found = try read { transaction in
-            (
-                app: try transaction.app(revocation.appID),
-                provider: try configuredProvider(revocation.providerID, appID: revocation.appID, in: transaction)
-            )
-        }
-        guard let app = found.app, let provider = found.provider else {
-            return .unsupported(reason: "the provider is not set up any more")
-        }
-        guard let sealed = revocation.token, let dataKeyID = revocation.dataKeyID else {
-            return .unsupported(reason: "no token is held")
-        }
-        let token = try keys.dataKey(dataKeyID).open(sealed, Self.revocationContext(revocation.appID, revocation.id))
-        return await (try oauthClient(provider, app: app)).revoke(token, hint: revocation.tokenTypeHint)
-    }
-
-    private func settle(_ revocation: RevocationRecord, _ outcome: RevocationOutcome) async throws {
-        let time = now()
-        switch outcome {
-        case .done: try await finish(revocation, status: "done", error: nil)
-        case .unsupported(let reason): try await finish(revocation, status: "unsupported", error: reason)
-        case .retry(let reason):
-            guard time < revocation.createdAt.adding(seconds: Limits.revocationLifeSeconds) else {
-                return try await finish(revocation, status: "failed", error: reason)
-            }
-            let pause = min(Limits.revocationPauseSecondsMax, 1 << min(revocation.attempts, 12))
-            try await write {
-                try $0.postponeRevocation(revocation.id, until: time.adding(seconds: pause), error: reason)
-            }
-        }
-    }
-
-    /// Stores the outcome, forgets the token, and destroys its one-off key when nothing else needs it.
-    private func finish(_ revocation: RevocationRecord, status: String, error: String?) async throws {
-        let time = now()
-        let auditKey = auditKey
-        let entry = AuditEntry(
-            event: "provider_revocation.\(status)", principal: .system, occurredAt: time, appID: revocation.appID,
-            userID: revocation.userID, grantID: revocation.grantID, providerID: revocation.providerID,
-            details: ["token_type": .string(revocation.tokenTypeHint)])
-        try await write { transaction in
-            try transaction.finishRevocation(revocation.id, status: status, error: error, now: time)
-            if let key = revocation.dataKeyID, try !transaction.isDataKeyUsedByRevocation(key) {
-                try transaction.insertKeyDestruction(key, now: time)
-            }
-            try transaction.appendAudit(entry, key: auditKey)
-        }
         try await finishKeyDestructions()
+        try await closeInterruptedUses(startedBefore: time.adding(seconds: -Limits.openUseSecondsMax))
+        try noteAuditHead()
     }
 }

@@ -10,6 +10,8 @@ package enum Limits {
     package static let nonceLifeSeconds: Int64 = 600
     /// Connect sessions and one visit to a provider's consent page.
     package static let connectSessionSeconds: Int64 = 600
+    /// A management query; no list has more than a dozen parameters.
+    package static let queryItemsMax = 50
     /// Management lists.
     package static let pageDefault = 100
     package static let pageMax = 1000
@@ -19,17 +21,36 @@ package enum Limits {
     package static let proxyURLCharactersMax = 65_536
     /// The part of a provider's answer that is relayed; the rest is cut and flagged.
     package static let proxyResponseBytesMax = 8 * 1024 * 1024
+    /// Header fields of a provider's answer that are relayed.
+    package static let proxyAnswerHeadersMax = 200
     /// Below the SDK's own 30 s, so that a slow provider yields an answer and not a client timeout.
     package static let proxySecondsMax = 25
+    /// A call under way longer than this was cut off: the time limit is past, and the commits after it as well.
+    package static let openUseSecondsMax: Int64 = 120
     /// Waiting for somebody else's refresh (behaviour contract, “Refresh”).
     package static let refreshWaitSeconds = 10
+    /// After a failed refresh, before the next one.
+    package static let refreshPauseSeconds: Int64 = 2
+    /// Before storing a renewed pair is tried again, when the database is away.
+    package static let refreshStorePauses: [Duration] = [.milliseconds(100), .milliseconds(500), .seconds(2)]
+    /// A pair that could not be stored for good.
+    package static let lostPairPauseSeconds: Int64 = 300
+    /// How often a use follows a credential that somebody else renews meanwhile.
+    package static let releaseAttemptsMax = 3
     /// A token for the provider-side revocation is kept at most this long (behaviour contract, “Lifecycle”).
     package static let revocationLifeSeconds: Int64 = 86_400
     /// Longest pause between two attempts of one revocation.
     package static let revocationPauseSecondsMax: Int64 = 3600
+    /// Called at the same time, so that one slow provider does not keep the others from hearing.
     package static let revocationsPerRound = 32
+    /// Events applied in one transaction: a batch of thousands must not keep every other write waiting.
+    package static let webhookEventsPerTransaction = 50
     /// Bodies of provider calls kept in audit reports (wire contract §9.1).
     package static let auditBodyBytesMax = 10_000
-    /// Fewer than any organization's directory has, more than any person is in.
+    /// Header fields kept in audit reports: as many as a request here may have.
+    package static let auditHeadersMax = 100
+    /// Characters of a reason that a record keeps; agents write essays.
+    package static let reasonCharactersMax = 2000
+    /// The latest deliveries beside the state of webhooks: enough to see what a test delivery did.
     package static let webhookDeliveriesShown = 50
 }

@@ -12,8 +12,8 @@ actor RefreshFlights {
 
     private var flights: [CredentialID: Flight] = [:]
     private var nextWaiter = 0
-    /// Providers that asked for patience, or failed: no call before this time.
-    private var pausedUntil: [CredentialID: Instant] = [:]
+    /// Credentials and clients whose provider asked for patience, or failed: no call before this time.
+    private var pausedUntil: [String: Instant] = [:]
 
     static let stillRunning = VaultError(
         .tokenRefreshInProgress, "The credential is being renewed.", hint: "Send the request again in a moment.",
@@ -53,12 +53,12 @@ actor RefreshFlights {
         flights[id]?.waiters.removeValue(forKey: waiter)?.resume(throwing: Self.stillRunning)
     }
 
-    func pause(_ id: CredentialID, until: Instant) {
+    func pause(_ id: String, until: Instant) {
         if pausedUntil.count >= 10_000 { pausedUntil.removeAll() }
         pausedUntil[id] = until
     }
 
-    func isPaused(_ id: CredentialID, now: Instant) -> Bool {
+    func isPaused(_ id: String, now: Instant) -> Bool {
         guard let until = pausedUntil[id] else { return false }
         if until > now { return true }
         pausedUntil[id] = nil

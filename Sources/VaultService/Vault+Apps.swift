@@ -23,8 +23,9 @@ extension Vault {
     package func createApp(_ caller: OperatorCaller, name: String, websiteURL: String?, organizationID: OrganizationID?)
         async throws -> AppRecord
     {
+        if let organizationID, caller.roles[organizationID] == nil { throw Self.notFound }
         let writable = caller.roles.filter { $0.value != .readOnly }.keys.sorted { $0.text < $1.text }
-        guard let organization = organizationID.map({ id in writable.first { $0 == id } }) ?? writable.first else {
+        guard let organization = writable.first(where: { organizationID == nil || $0 == organizationID }) else {
             throw VaultError(.forbidden, "You may not create apps in this organization.")
         }
         let created = now()
@@ -40,7 +41,8 @@ extension Vault {
         try read { try $0.apps(operatorID: caller.operatorID, after: after, limit: limit) }
     }
 
-    package func updateApp(_ caller: OperatorCaller, _ id: String, name: String?, websiteURL: String?) async throws
+    /// - Parameter websiteURL: `nil` leaves it, `.some(nil)` takes it away.
+    package func updateApp(_ caller: OperatorCaller, _ id: String, name: String?, websiteURL: String??) async throws
         -> AppRecord
     {
         let app = try app(caller, id, toWrite: true)
@@ -78,7 +80,7 @@ extension Vault {
         try await finishKeyDestructions()
     }
 
-    /// One operator action: what it does and its audit record, in one transaction.
+    /// One operator action: what it does and its audit record, in one transaction. A body that throws leaves neither.
     func record<Result: Sendable>(
         _ caller: OperatorCaller, _ event: String, app: AppRecord, userID: UserID? = nil, grantID: GrantID? = nil,
         providerID: String? = nil, details: JSONObject = [:], _ body: @escaping @Sendable (Transaction) throws -> Result

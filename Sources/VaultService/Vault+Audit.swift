@@ -51,12 +51,43 @@ extension Vault {
         return record
     }
 
-    /// Holds the whole chain of the installation against itself and its head.
-    package func verifyAudit() throws -> AuditVerification { try read { try $0.verifyAudit(key: auditKey) } }
+    /// Holds the whole chain of the installation against itself, its head, and the last end that the key store knows.
+    package func verifyAudit() async throws -> AuditVerification {
+        var progress = AuditProgress(anchor: try keys.auditAnchor())
+        let pageSize: Int64 = 500
+        // One more page is asked for until one is short, so that what is appended meanwhile is verified with the rest.
+        while try read({ try $0.verifyAudit(&progress, limit: pageSize) }) == pageSize {
+            await Task.yield()
+        }
+        return try read { transaction in
+            while try transaction.verifyAudit(&progress, limit: pageSize) > 0 {}
+            return try transaction.verifyAuditEnd(progress, key: auditKey)
+        }
+    }
 
-    package func verifyAudit(_ caller: OperatorCaller, appID: String) throws -> AuditVerification {
+    package func verifyAudit(_ caller: OperatorCaller, appID: String) async throws -> AuditVerification {
         _ = try app(caller, appID)
-        return try verifyAudit()
+        return try await verifyAudit()
+    }
+
+    /// Only the end of the chain, which costs nothing: whether the trail was cut or rolled back.
+    func verifyAuditEnd() throws -> AuditVerification {
+        let anchor = try keys.auditAnchor()
+        return try read { transaction in
+            let head: AuditHead?
+            do { head = try transaction.auditHead(key: auditKey) } catch StoreError.corrupt {
+                return .broken(sequence: 0, reason: "the head of the chain was not written by this installation")
+            }
+            let end = head?.sequence ?? 0
+            guard let anchor, anchor.sequence > end else { return .intact(records: end) }
+            return .broken(sequence: end + 1, reason: "the trail was cut or rolled back: it went to \(anchor.sequence)")
+        }
+    }
+
+    /// Notes in the key store how far the trail has come, so that a cut or an older copy of the database shows.
+    package func noteAuditHead() throws {
+        guard case .intact = try verifyAuditEnd(), let head = try read({ try $0.auditHead(key: auditKey) }) else { return }
+        try keys.setAuditAnchor(head)
     }
 
     /// Records the report. A 401 for the very token that is stored means that it died early.
@@ -83,15 +114,9 @@ extension Vault {
             entry.userID = record.grant.userID
             entry.providerID = record.grant.providerID
             try transaction.appendAudit(entry, key: auditKey)
-            if report.status == 401, let credential = record.credential?.credential,
-                credential.tokenGeneration == report.tokenGeneration, record.grant.kind == .oauth
-            {
-                if credential.hasRefreshToken {
-                    try transaction.expireAccessToken(credential.id, expectedVersion: credential.version, now: time)
-                } else {
-                    _ = try transaction.markCredentialDead(
-                        credential.id, expectedVersion: credential.version, now: time)
-                }
+            if report.status == 401, let credential = record.credential?.credential {
+                try self.noteUnauthorized(
+                    credential, grant: record.grant, tokenGeneration: report.tokenGeneration, at: time, in: transaction)
             }
             return true
         }

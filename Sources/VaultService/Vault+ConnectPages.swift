@@ -59,7 +59,7 @@ extension Vault {
         let choices = try session.allowedProviders.compactMap { name -> ConnectView.Choice? in
             guard let provider = try configuredProvider(name, appID: session.appID, in: transaction) else { return nil }
             return ConnectView.Choice(
-                providerID: name, displayName: provider.configuration.displayName ?? provider.template.displayName,
+                providerID: name, displayName: provider.template.displayName,
                 scopes: Self.scopes(for: session, provider: provider), state: Self.state(of: name, in: session))
         }
         return ConnectView(
@@ -242,37 +242,59 @@ extension Vault {
                 try transaction.deleteConnectAttempt(stateDigest: stateDigest),
                 let session = try transaction.connectSession(attempt.sessionID), session.status == .open,
                 session.expiresAt > time,
-                let app = try transaction.app(session.appID),
+                let app = try transaction.app(session.appID), app.archivedAt == nil,
                 let provider = try self.configuredProvider(attempt.providerID, appID: session.appID, in: transaction)
             else { return nil }
             return (session, app, provider)
         }
         // A code that comes too late is not redeemed: it stays worthless without its verifier.
         guard let (session, app, provider) = found else { throw Self.invalidCallback }
-        if let error = callback.error { return try await fail(session.id, app: app, provider: provider, code: error) }
+        if let error = callback.error {
+            let code = Self.callbackErrors.contains(error) ? error : TokenCallFailure.unnamedError
+            return try await fail(session.id, app: app, provider: provider, code: code)
+        }
         guard let code = callback.code, (1...4096).contains(code.utf8.count) else {
             return try await fail(session.id, app: app, provider: provider, code: "invalid_response")
         }
+        let answer: TokenAnswer
         do {
-            let answer = try await oauthClient(provider, app: app).exchangeCode(
+            answer = try await oauthClient(provider, app: app).exchangeCode(
                 code, redirectURI: oauthRedirectURI,
                 codeVerifier: provider.template.pkce.sendsChallenge ? codeVerifier(state: state) : nil)
-            let account = try await identifyAccount(answer, provider: provider)
-            return try await store(answer, account: account, session: session.id, app: app, provider: provider)
         } catch let failure as TokenCallFailure {
             return try await fail(session.id, app: app, provider: provider, code: failure.connectCode)
+        }
+        do {
+            let account = try await identifyAccount(answer, provider: provider)
+            return try await store(answer, account: account, session: session.id, app: app, provider: provider)
         } catch is AccountUnidentified {
-            return try await fail(session.id, app: app, provider: provider, code: "account_identification_failed")
+            return try await fail(
+                session.id, app: app, provider: provider, code: "account_identification_failed", unused: answer)
         }
     }
 
-    /// Reaches the poll: a denial as one, everything else as a failure of this provider.
-    private func fail(_ id: ConnectSessionID, app: AppRecord, provider: ConfiguredProvider, code: String) async throws
-        -> ConnectView
-    {
+    /// What a provider may say in a browser (RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6). Other words could be taken
+    /// for the vault's own.
+    private static let callbackErrors: Set<String> = [
+        "access_denied", "invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope",
+        "server_error", "temporarily_unavailable", "interaction_required", "login_required", "consent_required",
+        "account_selection_required",
+    ]
+
+    /// Reaches the poll: a denial as one, everything else as a failure of this provider. Tokens that were issued all the
+    /// same are revoked.
+    private func fail(
+        _ id: ConnectSessionID, app: AppRecord, provider: ConfiguredProvider, code: String, unused: TokenAnswer? = nil
+    ) async throws -> ConnectView {
         let name = provider.record.providerID
         let time = now()
+        defer { if unused != nil { revocationSignal.notify() } }
         return try await write { transaction in
+            if let unused {
+                let userID = try transaction.connectSession(id)?.userID
+                try self.queueRevocations(
+                    self.owed(for: unused, providerID: name, userID: userID), app: app, in: transaction)
+            }
             guard var session = try transaction.connectSession(id), session.status == .open else {
                 throw Self.noConnectSession
             }
@@ -336,19 +358,17 @@ extension Vault {
         provider: ConfiguredProvider
     ) async throws -> ConnectView {
         let time = now()
-        let dataKeyID = try await dataKeyID(forSession: id, app: app)
-        let key = try keys.dataKey(dataKeyID)
+        let dataKey = try await dataKey(forSession: id, app: app)
         let outcome = try await write { transaction -> (view: ConnectView, isKept: Bool) in
             guard var session = try transaction.connectSession(id) else { throw Self.noConnectSession }
-            let connection = NewConnection(
-                answer: answer, account: account, provider: provider, session: session, dataKeyID: dataKeyID, key: key,
-                time: time)
-            guard session.status == .open, try self.mayStore(session, dataKeyID: dataKeyID, in: transaction) else {
-                // The person was removed meanwhile: nothing is kept, and the provider is told.
-                let record = try self.credentialRecord(connection, id: CredentialID(), version: 1)
-                try self.queueRevocations(of: [record], grants: [], app: app, in: transaction)
+            guard let dataKey, session.status == .open, try self.mayStore(session, dataKeyID: dataKey.id, in: transaction)
+            else {
+                try self.dropLate(answer, account: account, session: session, app: app, provider: provider, in: transaction)
                 return (try self.connectView(session, in: transaction), false)
             }
+            let connection = NewConnection(
+                answer: answer, account: account, provider: provider, session: session, dataKeyID: dataKey.id,
+                key: dataKey.key, time: time)
             let result = try self.storeConnection(connection, app: app, in: transaction)
             session.results.append(result)
             try self.settle(&session, app: app, in: transaction)
@@ -358,23 +378,43 @@ extension Vault {
         return outcome.view
     }
 
-    /// The key of the session's user, made at the first connection; the app's own key when there is no user.
-    private func dataKeyID(forSession id: ConnectSessionID, app: AppRecord) async throws -> DataKeyID {
-        let record = try read { transaction -> UserRecord? in
-            try transaction.connectSession(id)?.userID.flatMap { try transaction.user($0, appID: app.id) }
+    /// Consent that came when the session was over: nothing is kept, and the provider is told. Except where the same account
+    /// was just connected in another tab: many providers end the whole consent with any of its tokens.
+    private func dropLate(
+        _ answer: TokenAnswer, account: ConnectedAccount, session: ConnectSessionRecord, app: AppRecord,
+        provider: ConfiguredProvider, in transaction: Transaction
+    ) throws {
+        let name = provider.record.providerID
+        let stored = try transaction.credential(
+            appID: app.id, providerID: name, userID: session.userID, accountID: account.id)
+        if session.status == .completed, stored != nil { return }
+        try queueRevocations(owed(for: answer, providerID: name, userID: session.userID), app: app, in: transaction)
+    }
+
+    /// The key of the session's user, made at the first connection; the app's own key when there is no user. `nil` when the
+    /// user is not active any more.
+    private func dataKey(forSession id: ConnectSessionID, app: AppRecord) async throws -> (id: DataKeyID, key: DataKey)? {
+        guard let keyID = try await dataKeyID(forSession: id, app: app) else { return nil }
+        do { return (keyID, try keys.dataKey(keyID)) } catch KeyStoreError.keyDestroyed { return nil }
+    }
+
+    private func dataKeyID(forSession id: ConnectSessionID, app: AppRecord) async throws -> DataKeyID? {
+        let session = try read { try $0.connectSession(id) }
+        guard let userID = session?.userID else { return app.dataKeyID }
+        guard let record = try read({ try $0.user(userID, appID: app.id) }), record.user.status == .active else {
+            return nil
         }
-        guard let record else { return app.dataKeyID }
         if let dataKeyID = record.dataKeyID { return dataKeyID }
         let fresh = try keys.createDataKey(purpose: "user", now: now())
-        let kept = try await write { transaction -> DataKeyID in
-            guard var current = try transaction.user(record.user.id, appID: app.id), current.user.status == .active,
+        let kept = try await write { transaction -> DataKeyID? in
+            guard var current = try transaction.user(userID, appID: app.id), current.user.status == .active,
                 current.dataKeyID == nil
-            else { return try transaction.user(record.user.id, appID: app.id)?.dataKeyID ?? fresh.id }
+            else { return try transaction.user(userID, appID: app.id)?.dataKeyID }
             current.dataKeyID = fresh.id
             try transaction.updateUser(current)
             return fresh.id
         }
-        if kept != fresh.id { try keys.destroyDataKeys([fresh.id]) }
+        if kept != fresh.id { try await destroyKeys([fresh.id]) }
         return kept
     }
 

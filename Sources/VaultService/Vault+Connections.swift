@@ -67,13 +67,18 @@ extension Vault {
         let renewable =
             grants.first { $0.id == connection.session.repairGrantID }
             ?? grants.first { $0.label == connection.session.label }
-        let terms = GrantPolicyTerms(Fields(connection.session.grantPolicy, unknownMembers: .ignored))
+            ?? (connection.session.label == nil ? grants.first : nil)
+        let asked = connection.session.grantPolicy
+        // A grant that was limited once stays so, with a fresh term, until other terms are asked for.
+        let policy = asked.isEmpty ? renewable?.grantPolicy ?? asked : asked
+        let terms = GrantPolicyTerms(Fields(policy, unknownMembers: .ignored))
         let expiresAt = terms.expiry(now: connection.time)
         // New consent heals every grant on the credential; only the one asked for gets the new term.
         for grant in grants where grant.id != renewable?.id {
             try transaction.renewGrant(
                 grant.id, scopes: connection.scopes, accountIdentifier: connection.account.identifier,
-                accountDisplayName: connection.account.displayName, expiresAt: grant.expiresAt)
+                accountDisplayName: connection.account.displayName, policy: grant.grantPolicy,
+                expiresAt: grant.expiresAt)
         }
         let grant =
             renewable ?? newGrant(connection, credentialID: record.credential.id, terms: terms, expiresAt: expiresAt)
@@ -82,7 +87,7 @@ extension Vault {
         } else {
             try transaction.renewGrant(
                 grant.id, scopes: connection.scopes, accountIdentifier: connection.account.identifier,
-                accountDisplayName: connection.account.displayName, expiresAt: expiresAt)
+                accountDisplayName: connection.account.displayName, policy: terms.json, expiresAt: expiresAt)
         }
         let operation = renewable == nil ? "creation" : "reauth"
         try transaction.appendAudit(

@@ -1,3 +1,4 @@
+import Logging
 import VaultAPI
 import VaultCrypto
 import VaultDomain
@@ -36,7 +37,7 @@ extension Vault {
         let time = now()
         let grants = try transaction.activeGrants(userID: record.user.id)
         let credentials = try transaction.credentials(userID: record.user.id)
-        try queueRevocations(of: credentials, grants: grants.map(\.grant), app: app, in: transaction)
+        try queueRevocations(owed(for: credentials, grants: grants.map(\.grant)), app: app, in: transaction)
         for grant in grants {
             _ = try transaction.revokeGrant(grant.grant.id, reason: "user_deprovisioned", now: time)
         }
@@ -49,8 +50,7 @@ extension Vault {
         updated.user.epoch += 1
         updated.dataKeyID = nil
         updated.statusEventAt = eventAt ?? time
-        // Whole seconds, as `iat` is: a token of this very second must not outlive the person.
-        updated.tokensNotBefore = Instant(seconds: time.seconds)
+        updated.tokensNotBefore = time
         try transaction.updateUser(updated)
         var entry = entry
         entry.details["grants_revoked"] = .strings(grants.map(\.grant.id.text))
@@ -62,64 +62,32 @@ extension Vault {
     func finishKeyDestructions() async throws {
         let pending = try read { try $0.pendingKeyDestructions() }
         guard !pending.isEmpty else { return }
-        try keys.destroyDataKeys(pending)
-        // The ciphertexts were overwritten in the database; now no earlier copy of their pages stays in the log either.
-        try await store.checkpoint()
+        try await destroyKeys(pending)
+        // The ciphertexts, unreadable now, were overwritten in the database; the log loses its copies as well. While a
+        // reader holds the log, the intents stay and the next round tries again.
+        guard await emptyDatabaseLog() else { return }
         try await write { transaction in
             for id in pending { try transaction.deleteKeyDestruction(id) }
         }
     }
 
-    // MARK: Revocations owed to providers
-
-    /// Queues the provider-side revocation of credentials that are about to be destroyed. Their tokens are sealed again
-    /// under a one-off key, which lives until the provider has answered, or for a day.
-    func queueRevocations(
-        of credentials: [CredentialRecord], grants: [Grant], app: AppRecord, in transaction: Transaction
-    ) throws {
-        let time = now()
-        let oauth = credentials.filter { $0.managedSecretID == nil }
-        guard !oauth.isEmpty else { return }
-        let oneOff = try keys.createDataKey(purpose: Self.revocationKeyPurpose, now: time)
-        var isKeyUsed = false
-        for record in oauth {
-            let grantID = grants.first { $0.credentialID == record.credential.id }?.id
-            let address = try template(record.providerID, appID: app.id, in: transaction)?.revocation.address
-            let tokens = [
-                ("refresh_token", try? openRefreshToken(record)), ("access_token", try? openAccessToken(record)),
-            ]
-            for (hint, token) in tokens {
-                guard let token = token ?? nil else { continue }
-                let id = RevocationID()
-                var sealed: [UInt8]?
-                if address != nil {
-                    sealed = try oneOff.key.seal(token, Self.revocationContext(app.id, id))
-                    isKeyUsed = true
-                }
-                try transaction.insertRevocation(
-                    RevocationRecord(
-                        id: id, appID: app.id, providerID: record.providerID, grantID: grantID,
-                        userID: record.credential.userID,
-                        token: sealed, dataKeyID: sealed == nil ? nil : oneOff.id, tokenTypeHint: hint,
-                        status: sealed == nil ? "unsupported" : "pending", createdAt: time),
-                    nextAttemptAt: sealed == nil ? nil : time)
-                // One token ends the connection where the refresh token is accepted; without an address there is nothing to send.
-                if address == nil { break }
-            }
+    func destroyKeys(_ ids: [DataKeyID]) async throws {
+        do {
+            try await keys.destroyDataKeys(ids)
+        } catch let error as StoreError {
+            throw Self.unavailable(error)
         }
-        if !isKeyUsed { try keys.destroyDataKeys([oneOff.id]) }
     }
 
-    static let revocationKeyPurpose = "revocation"
-
-    static func revocationContext(_ appID: AppID, _ id: RevocationID) -> SealContext {
-        SealContext(purpose: "revocation.token", app: appID.text, record: id.text)
-    }
-
-    /// One-off keys whose queueing transaction never committed.
-    func destroyOrphanedRevocationKeys() async throws {
-        let ids = try keys.dataKeyIDs(purpose: Self.revocationKeyPurpose)
-        let orphans = try read { transaction in try ids.filter { try !transaction.isDataKeyUsedByRevocation($0) } }
-        try keys.destroyDataKeys(orphans)
+    /// Whether the write-ahead log holds no earlier page any more. What was committed is committed either way.
+    @discardableResult
+    func emptyDatabaseLog() async -> Bool {
+        do {
+            try await store.checkpoint()
+            return true
+        } catch {
+            logger.warning("the database log could not be emptied yet", metadata: ["error": "\(type(of: error))"])
+            return false
+        }
     }
 }

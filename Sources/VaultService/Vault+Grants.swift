@@ -83,7 +83,8 @@ extension Vault {
             if let credential = record.credential, credential.managedSecretID == nil,
                 try transaction.activeGrants(credentialID: credential.credential.id).isEmpty
             {
-                try self.queueRevocations(of: [credential], grants: [record.grant], app: app, in: transaction)
+                try self.queueRevocations(
+                    self.owed(for: [credential], grants: [record.grant]), app: app, in: transaction)
                 try transaction.deleteCredential(credential.credential.id)
             }
             var entry = entry
@@ -93,7 +94,7 @@ extension Vault {
             try transaction.appendAudit(entry, key: self.auditKey)
             return time
         }
-        try await store.checkpoint()
+        await emptyDatabaseLog()
         revocationSignal.notify()
         return revokedAt
     }
@@ -148,7 +149,8 @@ extension Vault {
             guard let grantID = GrantID(id), let record = try transaction.grant(grantID, appID: caller.appID) else {
                 return false
             }
-            try transaction.setScopeMismatch(grantID, true)
+            // Only consent can heal the flag, and nobody consents to a secret of the app.
+            if record.grant.kind == .oauth { try transaction.setScopeMismatch(grantID, true) }
             var entry = reported
             entry.grantID = grantID
             entry.userID = record.grant.userID

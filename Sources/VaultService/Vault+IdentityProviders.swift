@@ -40,6 +40,8 @@ package struct ClaimChange: Sendable {
         self.roleClaim = roleClaim
         self.audience = audience
     }
+
+    var namesClaims: Bool { userIDClaim != nil || groupClaim != nil || roleClaim != nil }
 }
 
 extension Vault {
@@ -76,15 +78,13 @@ extension Vault {
                 userID: settings.userIDClaim ?? suggested.userID, group: settings.groupClaim ?? suggested.group,
                 role: settings.roleClaim ?? suggested.role),
             webhookEndpointID: RandomBytes.token(), createdAt: now())
-        let isAdded = try await record(
+        try await record(
             caller, "identity_provider.added", app: app,
             details: ["issuer": .string(provider.issuer), "idp_type": .string(type.rawValue)]
         ) { transaction in
-            guard try transaction.identityProvider(appID: app.id) == nil else { return false }
+            guard try transaction.identityProvider(appID: app.id) == nil else { throw Self.identityProviderExists }
             try transaction.insertIdentityProvider(provider)
-            return true
         }
-        guard isAdded else { throw Self.identityProviderExists }
         return provider
     }
 
@@ -101,7 +101,7 @@ extension Vault {
 
     func activeIdentityProvider(_ app: AppRecord) throws -> IdentityProviderRecord {
         guard let provider = try read({ try $0.identityProvider(appID: app.id) }) else {
-            throw VaultError(.identityProviderNotFound, "The app has no identity provider.")
+            throw Self.noIdentityProvider
         }
         return provider
     }
@@ -110,22 +110,27 @@ extension Vault {
         -> IdentityProviderRecord
     {
         let app = try app(caller, appID, toWrite: true)
-        let isChanged = try await record(caller, "identity_provider.changed", app: app) { transaction -> Bool? in
-            guard let provider = try transaction.identityProvider(appID: app.id) else { return nil }
+        try await record(caller, "identity_provider.changed", app: app) { transaction in
+            guard let provider = try transaction.identityProvider(appID: app.id) else {
+                throw Self.noIdentityProvider
+            }
+            guard provider.claimsLockedAt == nil || !change.namesClaims else { throw Self.claimsLocked }
             let claims = ClaimMapping(
                 userID: change.userIDClaim ?? provider.claims.userID, group: change.groupClaim ?? provider.claims.group,
                 role: change.roleClaim ?? provider.claims.role)
-            return try transaction.updateClaims(
-                provider.id, claims: claims, audience: change.audience ?? provider.audience)
+            try transaction.updateClaims(provider.id, claims: claims, audience: change.audience ?? provider.audience)
         }
-        switch isChanged {
-        case nil: throw VaultError(.identityProviderNotFound, "The app has no identity provider.")
-        case false?:
-            throw VaultError(
-                .claimMappingsLocked, "Claim mappings are locked since the first user signed in.",
-                hint: "Remove the identity provider and add it again to start with a new mapping.")
-        case true?: return try activeIdentityProvider(app)
-        }
+        return try activeIdentityProvider(app)
+    }
+
+    private static var noIdentityProvider: VaultError {
+        VaultError(.identityProviderNotFound, "The app has no identity provider.")
+    }
+
+    private static var claimsLocked: VaultError {
+        VaultError(
+            .claimMappingsLocked, "Claim mappings are locked since the first user signed in.",
+            hint: "Remove the identity provider and add it again to start with a new mapping.")
     }
 
     package func removeIdentityProvider(_ caller: OperatorCaller, appID: String) async throws {
@@ -134,6 +139,9 @@ extension Vault {
         let removed = now()
         try await record(caller, "identity_provider.removed", app: app, details: ["issuer": .string(provider.issuer)]) {
             try $0.removeIdentityProvider(provider.id, now: removed)
+            try $0.endConnectSessions(
+                appID: app.id, issuer: provider.issuer, code: ErrorCode.identityProviderInactive.rawValue,
+                message: "The app's identity provider was removed.")
         }
     }
 

@@ -36,6 +36,9 @@ package struct MintedKey: Sendable {
 extension Vault {
     package func createKey(_ caller: OperatorCaller, appID: String, _ settings: KeySettings) async throws -> MintedKey {
         let app = try app(caller, appID, toWrite: true)
+        if let expiresAt = settings.expiresAt, expiresAt <= now() {
+            throw VaultError.validation("expires_at", "must be in the future")
+        }
         let minted = mint(app, settings)
         let digest = digestKey.digest(minted.key.revealed())
         try await record(caller, "key.created", app: app, details: ["key_id": minted.record.id.json]) {
@@ -74,7 +77,10 @@ extension Vault {
     {
         let app = try app(caller, appID, toWrite: true)
         let old = try key(app, id)
-        guard old.revokedAt == nil else { throw VaultError(.conflict, "The key is revoked.") }
+        guard old.revokedAt == nil, old.deprecatedAt == nil, old.expiresAt.map({ $0 > now() }) ?? true else {
+            throw VaultError(
+                .conflict, "The key is revoked, expired, or was rotated before.", hint: "Rotate its successor.")
+        }
         let minted = mint(
             app,
             KeySettings(

@@ -41,8 +41,10 @@ extension ManagedCredentialType {
         case .bearer: return Self.checked(fields.string("token", length: length), "token", fields)
         case .apiKey: return Self.checked(fields.string("key", length: length), "key", fields)
         case .basic:
-            let pair = fields.string("username", length: 1...1024) + ":" + fields.string("password", length: 1...4096)
-            // RFC 7617 §2
+            let username = fields.string("username", length: 1...1024)
+            // RFC 7617 §2: the first colon ends the user name.
+            if username.contains(":") { fields.report("username", "must not contain a colon") }
+            let pair = username + ":" + fields.string("password", length: 1...4096)
             return Secret(Data(pair.utf8).base64EncodedString())
         }
     }
@@ -84,18 +86,16 @@ extension Vault {
             id: GrantID(), appID: app.id, kind: .managedSecret, providerID: secret.slug,
             credentialID: credential.credential.id,
             managedSecretID: secret.id, principalType: .system, userID: nil, createdAt: time)
-        let isNew = try await record(
+        try await record(
             caller, "managed_secret.created", app: app, grantID: grant.id, providerID: secret.slug
         ) { transaction in
             guard try transaction.managedSecret(slug: secret.slug, appID: app.id) == nil,
                 try transaction.oauthProvider(secret.slug, appID: app.id) == nil
-            else { return false }
+            else { throw VaultError(.conflict, "The app has a secret or provider of this name.") }
             try transaction.insertManagedSecret(secret)
             try transaction.insertCredential(credential, now: time)
             try transaction.insertGrant(grant, accountID: nil)
-            return true
         }
-        guard isNew else { throw VaultError(.conflict, "The app has a secret or provider of this name.") }
         return ManagedSecretDetails(record: secret, grantID: grant.id)
     }
 
@@ -144,10 +144,11 @@ extension Vault {
         let replacement = try sealed(
             value, secret: secret, app: app, id: old.credential.id, version: old.credential.version + 1)
         let time = now()
-        let isStored = try await record(caller, "managed_secret.value_replaced", app: app, providerID: secret.slug) {
-            try $0.updateCredential(replacement, expectedVersion: old.credential.version, now: time)
+        try await record(caller, "managed_secret.value_replaced", app: app, providerID: secret.slug) {
+            guard try $0.updateCredential(replacement, expectedVersion: old.credential.version, now: time) else {
+                throw VaultError(.conflict, "The value was changed meanwhile.")
+            }
         }
-        guard isStored else { throw VaultError(.conflict, "The value was changed meanwhile.") }
     }
 
     package func deleteManagedSecret(_ caller: OperatorCaller, appID: String, _ id: String) async throws {
@@ -156,6 +157,6 @@ extension Vault {
         try await record(caller, "managed_secret.deleted", app: app, providerID: secret.slug) {
             try $0.deleteManagedSecret(secret.id)
         }
-        try await store.checkpoint()
+        await emptyDatabaseLog()
     }
 }

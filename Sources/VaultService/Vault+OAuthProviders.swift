@@ -25,13 +25,10 @@ struct ConfiguredProvider: Sendable {
     let template: OAuthProviderTemplate
 
     /// What Connect asks for when the session names nothing.
-    var scopes: [String] { configuration.scopes ?? template.defaultScopes }
+    var scopes: [String] { template.defaultScopes }
 
-    /// The most a session may require: what the operator allowed, or what the template knows.
-    func allows(scope: String) -> Bool {
-        if let scopes = configuration.scopes { return scopes.contains(scope) }
-        return template.scopes.contains { $0.name == scope }
-    }
+    /// The most a session may require: what the operator allowed, or what the built-in template knows.
+    func allows(scope: String) -> Bool { template.scopes.contains { $0.name == scope } }
 }
 
 extension Vault {
@@ -47,6 +44,7 @@ extension Vault {
             throw VaultError.validation(
                 "provider_id", "must be 1 to 50 lower-case letters, digits, hyphens or underscores")
         }
+        try requireCallable(settings.configuration)
         if try read({ try $0.managedSecret(slug: providerID, appID: app.id) }) != nil {
             throw VaultError(.conflict, "A managed secret of the app has this name.")
         }
@@ -63,6 +61,19 @@ extension Vault {
             try $0.upsertOAuthProvider(provider)
         }
         return provider
+    }
+
+    /// What the guarded client would refuse at every call is refused when it is set up.
+    private func requireCallable(_ provider: OAuthProviderConfiguration) throws {
+        guard let custom = provider.custom, !configuration.isDevelopment else { return }
+        let addresses = [
+            ("authorization_url", custom.authorizationURL), ("token_url", custom.tokenURL),
+            ("revocation_url", custom.revocationURL), ("userinfo_url", custom.userinfoURL),
+        ]
+        let problems = addresses.compactMap { name, address in
+            address?.hasPrefix("https://") == false ? FieldProblem(field: name, problem: "must begin with https://") : nil
+        }
+        if !problems.isEmpty { throw VaultError.validation(problems) }
     }
 
     static func isProviderID(_ text: String) -> Bool {
@@ -88,10 +99,9 @@ extension Vault {
 
     package func deleteOAuthProvider(_ caller: OperatorCaller, appID: String, providerID: String) async throws {
         let app = try app(caller, appID, toWrite: true)
-        let isDeleted = try await record(caller, "oauth_provider.deleted", app: app, providerID: providerID) {
-            try $0.deleteOAuthProvider(providerID, appID: app.id)
+        try await record(caller, "oauth_provider.deleted", app: app, providerID: providerID) {
+            guard try $0.deleteOAuthProvider(providerID, appID: app.id) else { throw Self.notFound }
         }
-        if !isDeleted { throw Self.notFound }
     }
 
     /// The providers that users of the app can connect (`GET /sdk/oauth/provider-catalog`).

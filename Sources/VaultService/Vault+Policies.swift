@@ -9,6 +9,9 @@ extension Vault {
         async throws
     {
         let app = try app(caller, appID, toWrite: true)
+        guard providerID == "*" || Self.isProviderID(providerID) else {
+            throw VaultError.validation("provider_id", "must be a provider id, a secret's slug, or *")
+        }
         let changed = now()
         try await record(
             caller, "policy.changed", app: app, providerID: providerID, details: ["policy": .object(policy.json)]
@@ -34,9 +37,8 @@ extension Vault {
 
     package func deletePolicy(_ caller: OperatorCaller, appID: String, providerID: String) async throws {
         let app = try app(caller, appID, toWrite: true)
-        let isDeleted = try await record(caller, "policy.deleted", app: app, providerID: providerID) {
-            try $0.deletePolicy(appID: app.id, providerID: providerID)
+        try await record(caller, "policy.deleted", app: app, providerID: providerID) {
+            guard try $0.deletePolicy(appID: app.id, providerID: providerID) else { throw Self.notFound }
         }
-        if !isDeleted { throw Self.notFound }
     }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import VaultAPI
 import VaultCrypto
 import VaultDomain
@@ -54,12 +55,14 @@ extension Vault {
     ]
 
     package func proxy(_ caller: AppCaller, _ request: ProxyRequest) async throws -> ProxyAnswer {
-        let entry = useEntry(caller, "credential.proxied", request.release)
+        let entry = useEntry(caller, Self.proxiedEvent, request.release)
         return try await recordingRefusal(entry) { entry in
             try Self.check(request)
-            let use = try await self.prepareUse(caller, request.release, mode: .proxy, entry: &entry)
+            var release = request.release
+            release.query = request.query
             let started = self.now()
-            let released = try await self.commitUse(use, entry: entry) { transaction, entry in
+            let (use, released) = try await self.release(caller, release, mode: .proxy, entry: &entry) {
+                transaction, entry in
                 try transaction.insertOpenUse(entry.id, entry: entry.json, now: started)
             }
             var finished = entry
@@ -76,8 +79,7 @@ extension Vault {
                 FieldProblem(field: "method", problem: "must be one of " + methods.sorted().joined(separator: ", ")))
         }
         for (name, value) in request.headers {
-            // An underscore is a hyphen to many servers behind a gateway: `X_Api_Key` must not slip past the list.
-            let folded = name.lowercased().replacing("_", with: "-")
+            let folded = folded(name)
             if !isToken(name) || refusedHeaders.contains(folded) || folded.hasPrefix("x-alter-")
                 || folded.hasPrefix("x-forwarded-")
             {
@@ -101,28 +103,38 @@ extension Vault {
             }
     }
 
+    /// Makes the call that is on note. Whatever happens from here on, its one record comes from the note and from nowhere
+    /// else: at the end of the call, or when it turns out to have been cut off.
     private func call(
-        _ request: ProxyRequest, use: PreparedUse, released: ReleasedCredential, entry: AuditEntry, started: Instant
+        _ request: ProxyRequest, use: Use, released: ReleasedCredential, entry: AuditEntry, started: Instant
     ) async throws -> ProxyAnswer {
         var entry = entry
         do {
-            let outgoing = try outgoing(request, use: use, released: released)
-            let response = try await send(outgoing)
+            let response: OutgoingResponse
+            do {
+                response = try await send(try outgoing(request, use: use, released: released))
+            } catch let failure as OutgoingFailure {
+                entry.latencyMilliseconds = now().milliseconds - started.milliseconds
+                entry.details["failure"] = .string(failure.reason)
+                let error = Self.error(for: failure)
+                if !failure.mayHaveBeenReceived, error.code != .providerUnreachable { Self.deny(&entry, error) }
+                throw try await finish(use, entry: entry, isUnauthorized: false) ?? error
+            } catch let error as VaultError {
+                Self.deny(&entry, error)
+                throw try await finish(use, entry: entry, isUnauthorized: false) ?? error
+            }
             entry.status = response.status
             entry.latencyMilliseconds = now().milliseconds - started.milliseconds
-            try await finishUse(entry)
-            return answer(response, token: released.token, durationMilliseconds: entry.latencyMilliseconds ?? 0)
-        } catch let failure as OutgoingFailure {
-            entry.latencyMilliseconds = now().milliseconds - started.milliseconds
-            entry.details["failure"] = .string(failure.reason)
-            try await finishUse(entry)
-            throw RecordedRefusal(error: Self.error(for: failure))
-        } catch let error as VaultError where error.code == .queryTooLong {
-            entry.decision = .deny
-            entry.details["error"] = .string(error.code.rawValue)
-            try await finishUse(entry)
+            if let ended = try await finish(use, entry: entry, isUnauthorized: response.status == 401) { throw ended }
+            return answer(response, released: released, durationMilliseconds: entry.latencyMilliseconds ?? 0)
+        } catch {
             throw RecordedRefusal(error: error)
         }
+    }
+
+    private static func deny(_ entry: inout AuditEntry, _ error: VaultError) {
+        entry.decision = .deny
+        entry.details["error"] = .string(error.code.rawValue)
     }
 
     private static func error(for failure: OutgoingFailure) -> VaultError {
@@ -134,37 +146,48 @@ extension Vault {
         }
     }
 
-    /// Replaces the note of the call under way by its audit record.
-    private func finishUse(_ entry: AuditEntry) async throws {
+    /// Replaces the note of the call under way by its audit record. The answer, if any, is why the caller may not have the
+    /// provider's: user or grant ended meanwhile, and that was acknowledged to somebody.
+    private func finish(_ use: Use, entry: AuditEntry, isUnauthorized: Bool) async throws -> VaultError? {
         let auditKey = auditKey
-        try await write { transaction in
-            _ = try transaction.deleteOpenUse(entry.id)
+        let time = now()
+        return try await write { transaction in
+            guard try transaction.deleteOpenUse(entry.id) else {
+                return VaultError(.serviceUnavailable, "The call took too long to be accounted for.")
+            }
             try transaction.appendAudit(entry, key: auditKey)
+            let facts = try self.releaseFacts(use, in: transaction)
+            if let ended = ReleaseDecision.standingRefusal(facts) { return ended }
+            if isUnauthorized, let credential = facts.credential {
+                try self.noteUnauthorized(
+                    credential, grant: facts.grant, tokenGeneration: entry.details["token_generation"]?.string, at: time,
+                    in: transaction)
+            }
+            return nil
         }
     }
 
-    private func outgoing(_ request: ProxyRequest, use: PreparedUse, released: ReleasedCredential) throws
-        -> OutgoingRequest
-    {
+    /// One name to every server behind a gateway: case does not count, and an underscore is a hyphen to many (row 75).
+    private static func folded(_ name: String) -> String { name.lowercased().replacing("_", with: "-") }
+
+    private func outgoing(_ request: ProxyRequest, use: Use, released: ReleasedCredential) throws -> OutgoingRequest {
         let token = released.token.revealed()  // plaintext leaves here
-        var query = request.query
         let injection = released.injection
-        var headers = request.headers.filter { $0.name.lowercased() != injection.header.lowercased() }
-        headers.append((name: injection.header, value: injection.headerValue(token: token)))
+        var query: [(String, String)] = []
+        var injected = [(name: injection.header, value: injection.headerValue(token: token))]
         for item in injection.additional {
             switch item.target {
-            case .header:
-                headers.removeAll { $0.name.lowercased() == item.key.lowercased() }
-                headers.append((name: item.key, value: token))
-            case .queryParameter: query.append((name: item.key, value: token))
+            case .header: injected.append((name: item.key, value: token))
+            case .queryParameter: query.append((item.key, token))
             }
         }
-        var address = use.address
-        if !query.isEmpty {
-            do { address = try address.appendingQuery(query.map { ($0.name, $0.value) }) } catch {
-                throw VaultError(
-                    .queryTooLong, "The final address is longer than \(Limits.proxyURLCharactersMax) characters.")
-            }
+        let names = Set(injected.map { Self.folded($0.name) })
+        var headers = request.headers.filter { !names.contains(Self.folded($0.name)) } + injected
+        let address: WebAddress
+        do {
+            address = try use.address.removingQuery(Set(query.map(\.0))).appendingQuery(query)
+        } catch {
+            throw Self.queryTooLong
         }
         var body: [UInt8]?
         if let json = request.body {
@@ -177,13 +200,15 @@ extension Vault {
             responseBytesMax: Limits.proxyResponseBytesMax, whenTooLarge: .truncate)
     }
 
-    private func answer(_ response: OutgoingResponse, token: Secret, durationMilliseconds: Int64) -> ProxyAnswer {
-        let needle = token.withBytes { $0 }
+    private func answer(_ response: OutgoingResponse, released: ReleasedCredential, durationMilliseconds: Int64)
+        -> ProxyAnswer
+    {
+        let redaction = Redaction(of: released.token, injection: released.injection)
         var merged: [(name: String, value: String)] = []
-        for (name, value) in response.headers {
+        for (name, value) in response.headers.prefix(Limits.proxyAnswerHeadersMax) {
             let lower = name.lowercased()
             guard !Self.droppedAnswerHeaders.contains(lower) else { continue }
-            let shown = String(decoding: Self.redacting(needle, in: Array(value.utf8)), as: UTF8.self)
+            let shown = String(decoding: redaction.applied(to: Array(value.utf8)), as: UTF8.self)
             if let index = merged.firstIndex(where: { $0.name == lower }) {
                 merged[index].value += ", " + shown
             } else {
@@ -197,53 +222,76 @@ extension Vault {
             default: nil
             }
         return ProxyAnswer(
-            status: response.status, headers: merged, body: Self.redacting(needle, in: response.body),
+            status: response.status, headers: merged,
+            body: redaction.applied(to: response.body, isCut: response.isTruncated),
             isTruncated: response.isTruncated, durationMilliseconds: durationMilliseconds, credentialHint: hint)
     }
 
-    /// A provider that echoes the credential must not hand it to the caller that may not have it.
-    static func redacting(_ needle: [UInt8], in bytes: [UInt8]) -> [UInt8] {
-        // Shorter values would also hit innocent text.
-        guard needle.count >= 8, bytes.count >= needle.count else { return bytes }
-        var output: [UInt8] = []
-        output.reserveCapacity(bytes.count)
-        var index = 0
-        while index < bytes.count {
-            if bytes[index] == needle[0], index + needle.count <= bytes.count,
-                bytes[index..<index + needle.count].elementsEqual(needle)
-            {
-                output.append(contentsOf: "[redacted]".utf8)
-                index += needle.count
-            } else {
-                output.append(bytes[index])
-                index += 1
-            }
-        }
-        return output
-    }
-
-    /// Calls that a crash cut off: their outcome is unknown, and the record says so.
-    func closeInterruptedUses() async throws {
+    /// Calls that a crash or a stop cut off: their outcome is unknown, and the record says so.
+    func closeInterruptedUses(startedBefore limit: Instant) async throws {
         let auditKey = auditKey
         let time = now()
         try await write { transaction in
-            for (id, stored) in try transaction.openUses() {
+            for (id, stored) in try transaction.openUses(startedBefore: limit) {
                 var details = stored["details"]?.object ?? [:]
                 details["interrupted"] = true
+                details["principal"] = stored["principal"]
                 var entry = AuditEntry(
-                    event: stored["event"]?.string ?? "credential.proxied", decision: .allow, principal: .system,
+                    event: stored["event"]?.string ?? Self.proxiedEvent, decision: .allow, principal: .system,
                     occurredAt: time, requestID: stored["request_id"]?.string,
                     appID: stored["app_id"]?.string.flatMap(AppID.init),
                     userID: stored["user_id"]?.string.flatMap(UserID.init),
                     grantID: stored["grant_id"]?.string.flatMap(GrantID.init),
                     providerID: stored["provider_id"]?.string, method: stored["method"]?.string,
-                    url: stored["url"]?.string,
-                    reason: stored["reason"]?.string)
-                details["principal"] = stored["principal"]
-                entry.details = details
+                    url: stored["url"]?.string, reason: stored["reason"]?.string, details: details)
+                entry.id = id
+                guard try transaction.deleteOpenUse(id) else { continue }
                 try transaction.appendAudit(entry, key: auditKey)
-                _ = try transaction.deleteOpenUse(id)
             }
         }
+    }
+}
+
+/// Takes a credential out of an answer: a provider that echoes it must not hand it to the caller that may not have it.
+struct Redaction {
+    private let needles: [[UInt8]]
+
+    /// In every form in which the credential went out: as it is, encoded for a query, and the pair inside a Basic one.
+    init(of token: Secret, injection: CredentialInjection) {
+        var forms = [token.withBytes { $0 }]
+        forms.append(FormEncoding.component(forms[0]))
+        if injection.format.hasPrefix("Basic "), let pair = Data(base64Encoded: Data(forms[0])) { forms.append(Array(pair)) }
+        // Shorter ones would also hit innocent text. The longest goes first: another may be a part of it.
+        needles = Set(forms).filter { $0.count >= 8 }.sorted { $0.count > $1.count }
+    }
+
+    /// - Parameter isCut: the bytes end where the limit was, perhaps inside the credential.
+    func applied(to bytes: [UInt8], isCut: Bool = false) -> [UInt8] {
+        needles.reduce(bytes) { Self.removing($1, from: $0, isCut: isCut) }
+    }
+
+    /// Knuth, Morris and Pratt's search: linear in the bytes whatever they are, because the provider chooses both. What is
+    /// matched where the bytes end is the beginning of a needle that was cut.
+    private static func removing(_ needle: [UInt8], from bytes: [UInt8], isCut: Bool) -> [UInt8] {
+        var fallback = [0]
+        for index in 1..<needle.count {
+            var length = fallback[index - 1]
+            while length > 0, needle[index] != needle[length] { length = fallback[length - 1] }
+            fallback.append(needle[index] == needle[length] ? length + 1 : 0)
+        }
+        var output: [UInt8] = []
+        output.reserveCapacity(bytes.count)
+        var matched = 0
+        for byte in bytes {
+            while matched > 0, byte != needle[matched] { matched = fallback[matched - 1] }
+            if byte == needle[matched] { matched += 1 }
+            output.append(byte)
+            guard matched == needle.count else { continue }
+            output.removeLast(needle.count)
+            output += "[redacted]".utf8
+            matched = 0
+        }
+        if isCut { output.removeLast(matched) }
+        return output
     }
 }

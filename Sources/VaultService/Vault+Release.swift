@@ -17,6 +17,8 @@ package struct ReleaseRequest: Sendable {
     package var reason: String?
     package var method: String
     package var url: String
+    /// Items that join the query of `url`.
+    package var query: [(name: String, value: String)] = []
 
     package init(
         grantID: String?, providerID: String?, userToken: String?, appUserID: String?, account: String?, label: String?,
@@ -46,29 +48,49 @@ package struct ReleasedCredential: Sendable {
     package let injection: CredentialInjection
 }
 
-/// A refusal whose audit record is already durable.
+/// An error of a use whose one audit record is durable already, or owed by the note of its call.
 struct RecordedRefusal: Error {
-    let error: VaultError
+    let error: any Error
 }
 
 extension Vault {
+    /// The scope of a use. It comes before the body is read, and its refusal is on record like every other one of a use.
+    package func requireScope(_ caller: AppCaller, for mode: ReleaseMode) async throws {
+        let (event, scope) =
+            switch mode {
+            case .retrieve: (Self.retrievedEvent, "tokens:retrieve")
+            case .proxy: (Self.proxiedEvent, "proxy:execute")
+            }
+        try await recordingRefusal(caller.entry(event, .deny, at: now())) { _ in try caller.require(scope) }
+    }
+
+    private static let retrievedEvent = "credential.retrieved"
+    static let proxiedEvent = "credential.proxied"
+
     /// Hands the credential to the caller (`POST /sdk/token`).
     package func retrieve(_ caller: AppCaller, _ request: ReleaseRequest) async throws -> ReleasedCredential {
-        let entry = useEntry(caller, "credential.retrieved", request)
+        let entry = useEntry(caller, Self.retrievedEvent, request)
         return try await recordingRefusal(entry) { entry in
-            let use = try await self.prepareUse(caller, request, mode: .retrieve, entry: &entry)
-            return try await self.commitUse(use, entry: entry) { _, _ in }
+            try await self.release(caller, request, mode: .retrieve, entry: &entry) { _, _ in }.credential
         }
     }
 
     func useEntry(_ caller: AppCaller, _ event: String, _ request: ReleaseRequest) -> AuditEntry {
         var entry = caller.entry(event, .deny, at: now())
         entry.method = request.method
-        entry.url = request.url
+        entry.url = Self.recordable(request.url)
         entry.reason = request.reason
         entry.providerID = request.providerID
         entry.grantID = request.grantID.flatMap(GrantID.init)
         return entry
+    }
+
+    /// An address as records may hold it: a password in it is no part of where the call went.
+    static func recordable(_ url: String) -> String {
+        guard let start = url.firstRange(of: "://")?.upperBound else { return url }
+        let authority = url[start...].prefix { !"/?#\\".contains($0) }
+        guard let at = authority.lastIndex(of: "@") else { return url }
+        return url[..<start] + "…" + url[at...]
     }
 
     /// Writes the one record of a refused use, whatever step refused it, before the refusal is answered.
@@ -80,10 +102,11 @@ extension Vault {
             return try await body(&entry)
         } catch let recorded as RecordedRefusal {
             throw recorded.error
-        } catch let error as VaultError where error.code != .serviceUnavailable {
+        } catch {
+            let refusal = error as? VaultError
             entry.decision = .deny
-            entry.details["error"] = .string(error.code.rawValue)
-            if !error.details.isEmpty { entry.details["refusal"] = .object(error.details) }
+            entry.details["error"] = .string((refusal?.code ?? .internalError).rawValue)
+            if let refusal, !refusal.details.isEmpty { entry.details["refusal"] = .object(refusal.details) }
             let refused = entry
             let auditKey = auditKey
             try await write { try $0.appendAudit(refused, key: auditKey) }
@@ -93,76 +116,91 @@ extension Vault {
 
     // MARK: Steps
 
-    /// A use that passed the first decision, with its credential opened.
-    struct PreparedUse: Sendable {
+    /// What is to be used, by whom, on what; the decision is made from it as often as needed.
+    struct Use: Sendable {
         let mode: ReleaseMode
         let appID: AppID
         let grantID: GrantID
+        let credentialID: CredentialID?
         let method: String
         let address: WebAddress
         let peer: IPAddress?
         let hasRequestRule: Bool
-        let credentialVersion: Int64
-        let token: Secret
     }
 
-    /// Everything before the transaction that decides: who, which grant, may it, is the token fresh.
-    func prepareUse(
+    /// The whole way to a credential in use: who, which grant, may it, is the token fresh, and once more in the transaction
+    /// that records it. `alongside` joins that transaction.
+    func release(
+        _ caller: AppCaller, _ request: ReleaseRequest, mode: ReleaseMode, entry: inout AuditEntry,
+        alongside: @escaping @Sendable (Transaction, AuditEntry) throws -> Void
+    ) async throws -> (use: Use, credential: ReleasedCredential) {
+        let use = try await prepareUse(caller, request, mode: mode, entry: &entry)
+        do {
+            guard let credentialID = use.credentialID else { throw CredentialGone() }
+            var record = try await freshCredential(credentialID, appID: use.appID)
+            for _ in 0..<Limits.releaseAttemptsMax {
+                if let credential = try await commit(use, with: record, entry: entry, alongside: alongside) {
+                    return (use, credential)
+                }
+                // Renewed by somebody else meanwhile: what is stored now is as fresh as it gets.
+                record = try storedCredential(credentialID)
+            }
+        } catch is CredentialGone {
+            throw try decision(on: use).refusal ?? VaultError(.grantDeleted, "The stored credential was destroyed.")
+        } catch var error as VaultError where error.code == .credentialRevoked || error.code == .tokenRefreshInProgress {
+            // A credential may serve several grants: whoever refreshed it, each caller hears of its own.
+            error.members["grant_id"] = use.grantID.json
+            throw error
+        }
+        throw VaultError(
+            .tokenRefreshInProgress, "The credential is being renewed again and again.",
+            hint: "Send the request again in a moment.", members: ["grant_id": use.grantID.json], retryAfterSeconds: 2)
+    }
+
+    private func decision(on use: Use) throws -> ReleaseDecision {
+        ReleaseDecision.decide(try read { try releaseFacts(use, in: $0) })
+    }
+
+    /// Everything before the credential is looked at: who, which grant, may it.
+    private func prepareUse(
         _ caller: AppCaller, _ request: ReleaseRequest, mode: ReleaseMode, entry: inout AuditEntry
-    ) async throws -> PreparedUse {
-        let address = try Self.destination(request.url)
+    ) async throws -> Use {
         guard request.appUserID == nil else {
             throw VaultError(.invalidRequest, "app_user_id is for agents; an app names its user by user_token.")
         }
         var user: UserRecord?
         if let token = request.userToken { user = try await activeUser(caller, token: token) }
         entry.userID = user?.user.id
+        let address = try Self.destination(request)
+        entry.url = address.text
         let target = try read { try resolveGrant(caller, request, user: user, in: $0) }
         entry.grantID = target.grant.id
         entry.providerID = target.grant.providerID
         entry.userID = target.grant.userID
-        let method = request.method
-        func facts(_ transaction: Transaction) throws -> ReleaseFacts {
-            try releaseFacts(
-                target.grant.id, appID: caller.appID, mode: mode, method: method, address: address,
-                peer: caller.origin.peer,
-                hasRequestRule: caller.hasRequestRule, in: transaction)
-        }
-        let decision = ReleaseDecision.decide(try read(facts))
+        let use = Use(
+            mode: mode, appID: caller.appID, grantID: target.grant.id, credentialID: target.grant.credentialID,
+            method: request.method, address: address, peer: caller.origin.peer, hasRequestRule: caller.hasRequestRule)
+        let decision = try decision(on: use)
         entry.details["rules"] = decision.rules.isEmpty ? nil : .array(decision.rules.map(\.json))
         if let refusal = decision.refusal { throw refusal }
-        guard let credentialID = target.grant.credentialID else { throw Self.grantNotFound(request) }
-        let record: CredentialRecord
-        do {
-            record = try await freshCredential(credentialID, appID: caller.appID)
-        } catch var error as VaultError {
-            // A credential may serve several grants: whoever refreshed it, each caller hears of its own.
-            error.members["grant_id"] = target.grant.id.json
-            throw error
-        }
-        return PreparedUse(
-            mode: mode, appID: caller.appID, grantID: target.grant.id, method: method, address: address,
-            peer: caller.origin.peer, hasRequestRule: caller.hasRequestRule,
-            credentialVersion: record.credential.version,
-            token: try openAccessToken(record))
+        return use
     }
 
-    /// Decides again on what the database says now and records the outcome; `alongside` joins the same transaction.
-    func commitUse(
-        _ use: PreparedUse, entry: AuditEntry,
+    /// Decides on what the database says now and records the outcome; `nil` when the credential is not the one at hand.
+    private func commit(
+        _ use: Use, with record: CredentialRecord, entry: AuditEntry,
         alongside: @escaping @Sendable (Transaction, AuditEntry) throws -> Void
-    ) async throws -> ReleasedCredential {
+    ) async throws -> ReleasedCredential? {
         enum Outcome: Sendable {
             case released(ReleasedCredential)
             case refused(VaultError)
             case credentialChanged
         }
+        let token = try openAccessToken(record)
         let time = now()
         let outcome = try await write { transaction -> Outcome in
             var entry = entry
-            let facts = try releaseFacts(
-                use.grantID, appID: use.appID, mode: use.mode, method: use.method, address: use.address, peer: use.peer,
-                hasRequestRule: use.hasRequestRule, in: transaction)
+            let facts = try releaseFacts(use, in: transaction)
             let decision = ReleaseDecision.decide(facts)
             if let refusal = decision.refusal {
                 entry.decision = .deny
@@ -170,7 +208,7 @@ extension Vault {
                 try transaction.appendAudit(entry, key: auditKey)
                 return .refused(refusal)
             }
-            guard let credential = facts.credential, credential.version == use.credentialVersion else {
+            guard let credential = facts.credential, credential.version == record.credential.version else {
                 return .credentialChanged
             }
             entry.decision = .allow
@@ -181,27 +219,36 @@ extension Vault {
             let ends = [credential.accessExpiresAt, facts.grant.expiresAt].compactMap(\.self)
             return .released(
                 ReleasedCredential(
-                    grantID: use.grantID, providerID: facts.grant.providerID, token: use.token,
+                    grantID: use.grantID, providerID: facts.grant.providerID, token: token,
                     tokenGeneration: credential.tokenGeneration, expiresAt: ends.min(), scopes: facts.grant.scopes,
                     injection: try injection(of: facts.grant, in: transaction)))
         }
         switch outcome {
         case .released(let credential): return credential
         case .refused(let error): throw RecordedRefusal(error: error)
-        case .credentialChanged:
-            throw VaultError(
-                .tokenRefreshInProgress, "The credential was just renewed.", hint: "Send the request again.",
-                members: ["grant_id": use.grantID.json])
+        case .credentialChanged: return nil
         }
     }
 
     /// The address of the call, held against the rules for addresses from outside.
-    static func destination(_ url: String) throws -> WebAddress {
+    private static func destination(_ request: ReleaseRequest) throws -> WebAddress {
+        let address: WebAddress
         do {
-            return try WebAddress(url)
+            address = try WebAddress(encoding: request.url)
         } catch {
-            throw VaultError(.blockedDestination, "The address of the call is not usable: \(error.reason).")
+            throw VaultError(.blockedDestination, "The address of the call is not usable: it \(error.reason).")
         }
+        do {
+            return try address.appendingQuery(request.query.map { ($0.name, $0.value) })
+        } catch .tooLong {
+            throw queryTooLong
+        } catch {
+            throw VaultError.validation("query_params", "make an address that \(error.reason)")
+        }
+    }
+
+    static var queryTooLong: VaultError {
+        VaultError(.queryTooLong, "The final address is longer than \(Limits.proxyURLCharactersMax) characters.")
     }
 
     static func grantNotFound(_ request: ReleaseRequest) -> VaultError {
@@ -230,8 +277,12 @@ extension Vault {
             appID: caller.appID, providerID: providerID, principalType: user == nil ? .system : .user,
             userID: user?.user.id, account: request.account, label: request.label,
             limit: Limits.ambiguousCandidatesMax + 1)
-        guard let first = candidates.first else { throw Self.grantNotFound(request) }
-        guard candidates.count == 1 else { throw Self.ambiguous(candidates, request) }
+        // What is over fits only where nothing alive does: then the caller hears in which way it is over.
+        let time = now()
+        let live = candidates.filter { $0.grant.status(credential: $0.credential?.credential, now: time) == .active }
+        let fitting = live.isEmpty ? candidates : live
+        guard let first = fitting.first else { throw Self.grantNotFound(request) }
+        guard fitting.count == 1 else { throw Self.ambiguous(fitting, request) }
         return first
     }
 
@@ -256,30 +307,27 @@ extension Vault {
     }
 
     /// All that the decision looks at, of one moment. Throws when the grant's identity provider is gone.
-    func releaseFacts(
-        _ grantID: GrantID, appID: AppID, mode: ReleaseMode, method: String, address: WebAddress, peer: IPAddress?,
-        hasRequestRule: Bool, in transaction: Transaction
-    ) throws -> ReleaseFacts {
-        guard let record = try transaction.grant(grantID, appID: appID) else {
+    func releaseFacts(_ use: Use, in transaction: Transaction) throws -> ReleaseFacts {
+        guard let record = try transaction.grant(use.grantID, appID: use.appID) else {
             throw VaultError(.grantNotFound, "No such grant.")
         }
         let grant = record.grant
         var user: User?
         if let userID = grant.userID {
-            user = try transaction.user(userID, appID: appID)?.user
+            user = try transaction.user(userID, appID: use.appID)?.user
             if let user, user.status != .deprovisioned {
-                try requireActiveIssuer(user.issuer, appID: appID, in: transaction)
+                try requireActiveIssuer(user.issuer, appID: use.appID, in: transaction)
             }
         }
         var policies: [(layer: String, policy: AccessPolicy)] = []
         for (layer, name) in [("app", "*"), ("provider", grant.providerID)] {
-            guard let document = try transaction.policy(appID: appID, providerID: name) else { continue }
+            guard let document = try transaction.policy(appID: use.appID, providerID: name) else { continue }
             policies.append((layer: layer, policy: AccessPolicy(Fields(document, unknownMembers: .ignored))))
         }
         return ReleaseFacts(
-            mode: mode, grant: grant, credential: record.credential?.credential, user: user,
-            allowedHosts: try allowedHosts(of: grant, in: transaction), method: method, address: address, peer: peer,
-            policies: policies, hasRequestRule: hasRequestRule, now: now())
+            mode: use.mode, grant: grant, credential: record.credential?.credential, user: user,
+            allowedHosts: try allowedHosts(of: grant, in: transaction), method: use.method, address: use.address,
+            peer: use.peer, policies: policies, hasRequestRule: use.hasRequestRule, now: now())
     }
 
     private func allowedHosts(of grant: Grant, in transaction: Transaction) throws -> [HostRule] {
@@ -322,7 +370,9 @@ extension Vault {
         do {
             return try keys.dataKey(credential.dataKeyID).open(sealed, Self.context(credential, purpose: purpose))
         } catch KeyStoreError.keyDestroyed {
-            throw VaultError(.grantDeleted, "The stored credential was destroyed.")
+            throw CredentialGone()
+        } catch let error as StoreError {
+            throw Self.unavailable(error)
         } catch is SealError {
             throw VaultError(
                 .internalError, "The stored credential cannot be opened.",

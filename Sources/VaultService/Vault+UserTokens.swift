@@ -80,9 +80,14 @@ extension Vault {
         -> UserRecord
     {
         let time = now()
-        if let known = try read({ try Self.knownUser(claims, provider: provider, in: $0) }) {
-            try Self.checkNotBefore(known, claims)
-            guard provider.claimsLockedAt == nil || Self.merged(known, claims, now: time) != nil else { return known }
+        let known = try read { transaction -> (record: UserRecord, hasSubject: Bool)? in
+            guard let record = try Self.knownUser(claims, provider: provider, in: transaction) else { return nil }
+            return (record, try transaction.hasSubject(claims.subject, userID: record.user.id))
+        }
+        if let (record, hasSubject) = known {
+            try Self.checkNotBefore(record, claims)
+            let isUnchanged = hasSubject && Self.merged(record, claims, now: time) == nil
+            if isUnchanged, provider.claimsLockedAt != nil { return record }
         }
         let auditKey = auditKey
         let outcome = try await write { transaction -> Result<UserRecord, VaultError> in
@@ -95,6 +100,7 @@ extension Vault {
             }
             try transaction.lockClaims(provider.id, now: time)
             if let known = try Self.knownUser(claims, provider: provider, in: transaction) {
+                try transaction.insertSubject(claims.subject, of: known.user.id)
                 guard let updated = Self.merged(known, claims, now: time) else { return .success(known) }
                 try transaction.updateUser(updated)
                 return .success(updated)
@@ -112,17 +118,18 @@ extension Vault {
         return record
     }
 
-    /// By the mapped id; a tombstone that a lifecycle event left is found by the `sub`.
+    /// By the mapped id. What a lifecycle event said of the `sub` comes first, whatever id the token maps to: a suspended or
+    /// deprovisioned subject is nobody else by another claim.
     private static func knownUser(_ claims: TokenClaims, provider: IdentityProviderRecord, in transaction: Transaction)
         throws -> UserRecord?
     {
-        if let record = try transaction.user(
-            appID: provider.appID, issuer: provider.issuer, externalSubjectID: claims.userID)
+        if let ended = try transaction.users(appID: provider.appID, issuer: provider.issuer, subject: claims.subject)
+            .first(where: { $0.user.status != .active })
         {
-            return record
+            return ended
         }
-        return try transaction.users(appID: provider.appID, issuer: provider.issuer, subject: claims.subject)
-            .first { $0.user.status != .active }
+        return try transaction.user(
+            appID: provider.appID, issuer: provider.issuer, externalSubjectID: claims.userID)
     }
 
     /// A restored user's old tokens stay dead.

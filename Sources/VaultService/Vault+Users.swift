@@ -55,7 +55,10 @@ extension Vault {
     package func restoreUser(_ caller: OperatorCaller, appID: String, _ id: String, reason: String?) async throws
         -> UserDetails
     {
-        try await changeStatus(caller, appID: appID, id, reason: reason, event: "user.restored") {
+        let known = try user(caller, appID: appID, id)
+        // Nothing changes, so nothing is recorded.
+        guard known.record.user.status != .active else { return known }
+        return try await changeStatus(caller, appID: appID, id, reason: reason, event: "user.restored") {
             transaction, record, time in
             try Self.restore(record, eventAt: nil, in: transaction, now: time)
         }

@@ -48,9 +48,14 @@ extension Vault {
         } catch {
             throw VaultError(.invalidRequest, "The delivery holds no event that can be read.")
         }
-        try await write { transaction in
-            for event in events {
-                try self.apply(event, provider: provider, app: app, origin: delivery.origin, in: transaction)
+        var rest = events[...]
+        while !rest.isEmpty {
+            let batch = rest.prefix(Limits.webhookEventsPerTransaction)
+            rest = rest.dropFirst(batch.count)
+            try await write { transaction in
+                for event in batch {
+                    try self.apply(event, provider: provider, app: app, origin: delivery.origin, in: transaction)
+                }
             }
         }
         try await finishKeyDestructions()
@@ -86,6 +91,8 @@ extension Vault {
         in transaction: Transaction
     ) throws {
         let time = now()
+        // A date in the future would outweigh every event to come.
+        let event = event.occurring(at: event.occurredAt.map { min($0, time) })
         guard try !transaction.hasDelivery(identityProviderID: provider.id, deliveryID: event.deliveryID) else {
             return
         }
@@ -152,6 +159,12 @@ extension Vault {
     ) throws -> String? {
         if event.action == .deprovision {
             guard record.user.status != .deprovisioned else { return "unchanged" }
+            // A delete that is older than a restore was undone by it. A suspension undoes no delete.
+            if record.user.status == .active, let eventAt = event.occurredAt, let current = record.statusEventAt,
+                eventAt < current
+            {
+                return nil
+            }
             try deprovision(record, app: app, entry: entry, eventAt: event.occurredAt, in: transaction)
             return "deprovisioned"
         }
@@ -165,6 +178,12 @@ extension Vault {
             try Self.restore(record, eventAt: event.occurredAt, in: transaction, now: now)
             try transaction.appendAudit(entry, key: auditKey)
             return "restored"
+        case (.restore, .active):
+            // Remembered, so that an older suspension that comes later does not win.
+            var seen = record
+            seen.statusEventAt = max(record.statusEventAt ?? event.occurredAt ?? now, event.occurredAt ?? now)
+            try transaction.updateUser(seen)
+            return "unchanged"
         default: return "unchanged"
         }
     }

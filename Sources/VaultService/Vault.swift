@@ -59,14 +59,37 @@ package struct Vault: Sendable {
     package func recover() async throws {
         try await finishKeyDestructions()
         try await destroyOrphanedRevocationKeys()
-        try await closeInterruptedUses()
+        try await closeInterruptedUses(startedBefore: now().adding(seconds: 1))
+        try await endUsersWithoutKeys()
+        if case .broken(let sequence, let reason) = try verifyAuditEnd() {
+            logger.critical("the audit trail does not hold", metadata: ["record": "\(sequence)", "reason": "\(reason)"])
+        }
+    }
+
+    /// A user whose key was destroyed was deprovisioned, whatever an older copy of the database says.
+    private func endUsersWithoutKeys() async throws {
+        let alive = try keys.dataKeyIDs()
+        let ended = try read { try $0.usersWithKeys() }.filter { !alive.contains($0.dataKeyID) }
+        for item in ended {
+            let time = now()
+            try await write { transaction in
+                guard let app = try transaction.app(item.appID),
+                    let record = try transaction.user(item.userID, appID: item.appID)
+                else { return }
+                let entry = AuditEntry(
+                    event: "user.deprovisioned", principal: .system, occurredAt: time, appID: app.id,
+                    userID: record.user.id, details: ["reason": "the user's key was destroyed before"])
+                try self.deprovision(record, app: app, entry: entry, eventAt: nil, in: transaction)
+            }
+        }
+        try await finishKeyDestructions()
     }
 
     /// Whether database and keys are usable.
     package func isReady() -> Bool {
         do {
             _ = try store.read { try $0.row("SELECT 1 AS one") }
-            _ = try keys.systemKey("check")
+            try keys.checkUsable()
             return true
         } catch {
             logger.error("not ready", metadata: ["error": "\(type(of: error))"])
@@ -93,7 +116,7 @@ package struct Vault: Sendable {
         }
     }
 
-    private static func unavailable(_ error: StoreError) -> any Error {
+    static func unavailable(_ error: StoreError) -> any Error {
         if case .constraint = error { return error }
         return VaultError(
             .serviceUnavailable, "The vault cannot answer right now.", retryAfterSeconds: 2, cause: "store: \(error)")

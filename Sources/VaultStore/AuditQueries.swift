@@ -23,6 +23,28 @@ package struct AuditFilter: Sendable {
     package init() {}
 }
 
+/// Where the chain ends.
+package struct AuditHead: Sendable, Equatable {
+    package let sequence: Int64
+    package let hash: [UInt8]
+
+    package init(sequence: Int64, hash: [UInt8]) {
+        self.sequence = sequence
+        self.hash = hash
+    }
+}
+
+/// A verification under way. It reads page by page, so that no long read keeps the database's log from being emptied.
+package struct AuditProgress: Sendable {
+    /// The last record that was read; the chain begins with zeros.
+    fileprivate(set) var end = AuditHead(sequence: 0, hash: [UInt8](repeating: 0, count: 32))
+    /// An end that the chain is known to have had, kept apart from the database.
+    let anchor: AuditHead?
+    fileprivate(set) var broken: AuditVerification?
+
+    package init(anchor: AuditHead?) { self.anchor = anchor }
+}
+
 /// What verification found.
 package enum AuditVerification: Sendable, Equatable {
     case intact(records: Int64)
@@ -37,16 +59,23 @@ extension Transaction {
         Digest.sha256(previous + Array("\(sequence):".utf8) + Array(record.utf8))
     }
 
-    private static func headBytes(sequence: Int64, hash: [UInt8]) -> [UInt8] {
-        Array("audit-head:\(sequence):".utf8) + hash
+    private static func headBytes(_ head: AuditHead) -> [UInt8] { Array("audit-head:\(head.sequence):".utf8) + head.hash }
+
+    /// The end of the chain, held against its authentication; `nil` before the first record.
+    package func auditHead(key: DigestKey) throws -> AuditHead? {
+        guard let row = try row("SELECT sequence, hash, mac FROM audit_head WHERE id = 1") else { return nil }
+        let head = AuditHead(sequence: try row.integer("sequence"), hash: try row.blob("hash"))
+        guard key.matches(try row.blob("mac"), Self.headBytes(head)) else { throw StoreError.corrupt("audit_head.mac") }
+        return head
     }
 
-    /// Appends the entry; it is durable when the transaction is.
+    /// Appends the entry; it is durable when the transaction is. A head that this installation did not write is never
+    /// built upon: signing what comes after it would make it look right.
     package func appendAudit(_ entry: AuditEntry, key: DigestKey) throws {
-        let head = try row("SELECT sequence, hash FROM audit_head WHERE id = 1")
-        let sequence = try (head?.integer("sequence") ?? 0) + 1
+        let head = try auditHead(key: key)
+        let sequence = (head?.sequence ?? 0) + 1
         let record = JSON.object(entry.json).text
-        let hash = Self.hash(previous: try head?.blob("hash") ?? Self.genesis, sequence: sequence, record: record)
+        let hash = Self.hash(previous: head?.hash ?? Self.genesis, sequence: sequence, record: record)
         try execute(
             """
             INSERT INTO audit_records (sequence, id, occurred_at, app_id, event, decision, provider_id, user_id, grant_id,
@@ -58,7 +87,7 @@ extension Transaction {
             """
             INSERT INTO audit_head (id, sequence, hash, mac) VALUES (1, ?1, ?2, ?3)
             ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash, mac = excluded.mac
-            """, sequence, hash, key.digest(Self.headBytes(sequence: sequence, hash: hash)))
+            """, sequence, hash, key.digest(Self.headBytes(AuditHead(sequence: sequence, hash: hash))))
     }
 
     package func auditRecords(appID: AppID, filter: AuditFilter, before sequence: Int64, limit: Int) throws
@@ -83,56 +112,55 @@ extension Transaction {
         }
     }
 
-    /// Reads the whole chain in order and holds every record against it.
-    package func verifyAudit(key: DigestKey) throws -> AuditVerification {
-        var previous = Self.genesis
-        var expected: Int64 = 1
-        let pageSize: Int64 = 1000
-        while true {
-            let page = try rows(
-                "SELECT * FROM audit_records WHERE sequence >= ?1 ORDER BY sequence LIMIT ?2", expected, pageSize)
-            for row in page {
-                let sequence = try row.integer("sequence")
-                guard sequence == expected else { return .broken(sequence: expected, reason: "the record is missing") }
-                let record = try row.text("record")
-                let hash = Self.hash(previous: previous, sequence: sequence, record: record)
-                guard try row.blob("hash") == hash else {
-                    return .broken(sequence: sequence, reason: "the record does not fit its hash")
-                }
-                guard try Self.columnsAgree(row, record: record) else {
-                    return .broken(sequence: sequence, reason: "the searchable columns differ from the record")
-                }
-                previous = hash
-                expected += 1
+    /// Holds the next records against the chain, at most `limit` of them; how many there were. None once it is broken.
+    package func verifyAudit(_ progress: inout AuditProgress, limit: Int64) throws -> Int {
+        guard progress.broken == nil else { return 0 }
+        let page = try rows(
+            "SELECT * FROM audit_records WHERE sequence > ?1 ORDER BY sequence LIMIT ?2", progress.end.sequence, limit)
+        for row in page where progress.broken == nil {
+            let sequence = try row.integer("sequence")
+            let record = try row.text("record")
+            let hash = Self.hash(previous: progress.end.hash, sequence: sequence, record: record)
+            if sequence != progress.end.sequence + 1 {
+                progress.broken = .broken(sequence: progress.end.sequence + 1, reason: "the record is missing")
+            } else if try row.blob("hash") != hash {
+                progress.broken = .broken(sequence: sequence, reason: "the record does not fit its hash")
+            } else if try !Self.columnsAgree(row, record: record) {
+                progress.broken = .broken(
+                    sequence: sequence, reason: "the searchable columns differ from the record")
             }
-            if page.count < pageSize { break }
+            progress.end = AuditHead(sequence: sequence, hash: hash)
+            if sequence == progress.anchor?.sequence, hash != progress.anchor?.hash {
+                progress.broken = .broken(sequence: sequence, reason: "the record is not the one that was written here")
+            }
         }
+        return page.count
+    }
+
+    /// Whether the chain ends where its head says, and not before the last end that the key store knows.
+    package func verifyAuditEnd(_ progress: AuditProgress, key: DigestKey) throws -> AuditVerification {
+        if let broken = progress.broken { return broken }
         // Rows below the first page's start exist only when somebody renumbered them.
         if let stray = try row("SELECT min(sequence) AS lowest FROM audit_records")?.optionalInteger("lowest"),
             stray < 1
         {
             return .broken(sequence: stray, reason: "the record stands before the first")
         }
-        return try verifyHead(last: expected - 1, hash: previous, key: key)
-    }
-
-    private func verifyHead(last: Int64, hash: [UInt8], key: DigestKey) throws -> AuditVerification {
-        guard let head = try row("SELECT sequence, hash, mac FROM audit_head WHERE id = 1") else {
-            return last == 0 ? .intact(records: 0) : .broken(sequence: 1, reason: "the head of the chain is missing")
+        let end = progress.end
+        let head: AuditHead?
+        do { head = try auditHead(key: key) } catch StoreError.corrupt {
+            return .broken(sequence: end.sequence, reason: "the head of the chain was not written by this installation")
         }
-        let headSequence = try head.integer("sequence")
-        guard key.matches(try head.blob("mac"), Self.headBytes(sequence: headSequence, hash: try head.blob("hash")))
-        else {
-            return .broken(sequence: headSequence, reason: "the head of the chain was not written by this installation")
-        }
-        guard headSequence == last else {
+        if head ?? AuditHead(sequence: 0, hash: Self.genesis) != end {
             return .broken(
-                sequence: min(last, headSequence) + 1, reason: "the records end before or after the head of the chain")
+                sequence: min(end.sequence, head?.sequence ?? 0) + 1,
+                reason: "the records end before or after the head of the chain")
         }
-        guard try head.blob("hash") == hash else {
-            return .broken(sequence: last, reason: "the last record does not fit the head")
+        if let anchor = progress.anchor, anchor.sequence > end.sequence {
+            return .broken(
+                sequence: end.sequence + 1, reason: "the trail was cut or rolled back: it went to \(anchor.sequence)")
         }
-        return .intact(records: last)
+        return .intact(records: end.sequence)
     }
 
     private static func columnsAgree(_ row: Row, record: String) throws -> Bool {
@@ -157,8 +185,8 @@ extension Transaction {
         try execute("DELETE FROM open_uses WHERE id = ?1", id) == 1
     }
 
-    package func openUses() throws -> [(id: AuditEventID, entry: JSONObject)] {
-        try rows("SELECT id, entry FROM open_uses ORDER BY created_at, id").map {
+    package func openUses(startedBefore limit: Instant) throws -> [(id: AuditEventID, entry: JSONObject)] {
+        try rows("SELECT id, entry FROM open_uses WHERE created_at < ?1 ORDER BY created_at, id", limit).map {
             (id: try $0.id("id"), entry: try $0.object("entry"))
         }
     }

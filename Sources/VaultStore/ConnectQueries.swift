@@ -122,6 +122,18 @@ extension Transaction {
             userID)
     }
 
+    /// Ends what the users of an issuer have open (its identity provider was removed).
+    package func endConnectSessions(appID: AppID, issuer: String, code: String, message: String) throws {
+        for row in try rows(
+            """
+            SELECT DISTINCT user_id FROM connect_sessions WHERE app_id = ?1 AND status = 'open'
+                AND user_id IN (SELECT id FROM users WHERE app_id = ?1 AND issuer = ?2)
+            """, appID, issuer)
+        {
+            try endConnectSessions(userID: try row.id("user_id"), code: code, message: message)
+        }
+    }
+
     package func insertConnectAttempt(stateDigest: [UInt8], attempt: ConnectAttemptRecord, now: Instant) throws {
         try execute(
             """

@@ -230,16 +230,17 @@ extension Transaction {
         try execute("UPDATE grants SET scope_mismatch = ?2 WHERE id = ?1", id, isMismatched)
     }
 
-    /// A new consent for an existing grant: new scopes, a live state, and a new term when one was asked for.
+    /// A new consent for an existing grant: new scopes, a live state, and its term.
     package func renewGrant(
-        _ id: GrantID, scopes: [String], accountIdentifier: String?, accountDisplayName: String?, expiresAt: Instant?
+        _ id: GrantID, scopes: [String], accountIdentifier: String?, accountDisplayName: String?, policy: JSONObject,
+        expiresAt: Instant?
     ) throws {
         try execute(
             """
             UPDATE grants SET scopes = ?2, scope_mismatch = 0, account_identifier = ?3, account_display_name = ?4,
-                expires_at = ?5
+                grant_policy = ?5, expires_at = ?6
             WHERE id = ?1
-            """, id, JSON.strings(scopes), accountIdentifier, accountDisplayName, expiresAt)
+            """, id, JSON.strings(scopes), accountIdentifier, accountDisplayName, JSON.object(policy), expiresAt)
     }
 
     // MARK: Credentials

@@ -121,14 +121,12 @@ extension Transaction {
         try row("SELECT 1 AS found FROM identity_providers WHERE app_id = ?1 LIMIT 1", appID) != nil
     }
 
-    /// Changes the mapping unless it is locked; whether it did.
-    package func updateClaims(_ id: IdentityProviderID, claims: ClaimMapping, audience: String?) throws -> Bool {
+    package func updateClaims(_ id: IdentityProviderID, claims: ClaimMapping, audience: String?) throws {
         try execute(
             """
             UPDATE identity_providers SET user_id_claim = ?2, group_claim = ?3, role_claim = ?4, audience = ?5
-            WHERE id = ?1 AND (claims_locked_at IS NULL
-                OR (user_id_claim = ?2 AND group_claim IS NOT DISTINCT FROM ?3 AND role_claim IS NOT DISTINCT FROM ?4))
-            """, id, claims.userID, claims.group, claims.role, audience) == 1
+            WHERE id = ?1
+            """, id, claims.userID, claims.group, claims.role, audience)
     }
 
     package func lockClaims(_ id: IdentityProviderID, now: Instant) throws {
@@ -166,6 +164,18 @@ extension Transaction {
             JSON.strings(user.groups), JSON.strings(user.roles), user.status.rawValue, user.epoch, record.dataKeyID,
             record.suspendedBy, record.statusEventAt, record.tokensNotBefore, record.emailAsOf, record.displayNameAsOf,
             record.groupsAsOf, record.rolesAsOf, user.firstSeenAt, user.lastSeenAt)
+        try insertSubject(user.subject, of: user.id)
+    }
+
+    /// Notes a `sub` that the user came with.
+    package func insertSubject(_ subject: String, of userID: UserID) throws {
+        try execute(
+            "INSERT INTO user_subjects (user_id, subject) VALUES (?1, ?2) ON CONFLICT (user_id, subject) DO NOTHING",
+            userID, subject)
+    }
+
+    package func hasSubject(_ subject: String, userID: UserID) throws -> Bool {
+        try row("SELECT 1 AS found FROM user_subjects WHERE user_id = ?1 AND subject = ?2", userID, subject) != nil
     }
 
     package func updateUser(_ record: UserRecord) throws {
@@ -194,11 +204,21 @@ extension Transaction {
     }
 
     package func users(appID: AppID, issuer: String, subject: String) throws -> [UserRecord] {
-        try rows("SELECT * FROM users WHERE app_id = ?1 AND issuer = ?2 AND subject = ?3", appID, issuer, subject)
-            .map(UserRecord.init)
+        try rows(
+            """
+            SELECT users.* FROM user_subjects JOIN users ON users.id = user_subjects.user_id
+            WHERE user_subjects.subject = ?3 AND users.app_id = ?1 AND users.issuer = ?2 ORDER BY users.id
+            """, appID, issuer, subject
+        ).map(UserRecord.init)
     }
 
-    /// A page of users; `status` and a text contained in subject, address or name narrow it.
+    package func usersWithKeys() throws -> [(userID: UserID, appID: AppID, dataKeyID: DataKeyID)] {
+        try rows("SELECT id, app_id, data_key_id FROM users WHERE data_key_id IS NOT NULL").map {
+            (userID: try $0.id("id"), appID: try $0.id("app_id"), dataKeyID: try $0.id("data_key_id"))
+        }
+    }
+
+    /// A page of users; `status`, an exact group, and a text contained in subject, address or name narrow it.
     package func users(
         appID: AppID, status: UserStatus?, group: String?, query: String?, after: PagePosition, limit: Int
     ) throws -> [UserRecord] {
@@ -206,20 +226,15 @@ extension Transaction {
             "%" + $0.replacing("\\", with: "\\\\").replacing("%", with: "\\%").replacing("_", with: "\\_").lowercased()
                 + "%"
         }
-        let groupPattern = group.map {
-            "%"
-                + JSON.string($0).text.replacing("\\", with: "\\\\").replacing("%", with: "\\%").replacing(
-                    "_", with: "\\_") + "%"
-        }
         return try rows(
             """
             SELECT * FROM users WHERE app_id = ?1 AND (first_seen_at, id) > (?2, ?3)
                 AND (?4 IS NULL OR status = ?4)
                 AND (?5 IS NULL OR lower(external_subject_id) LIKE ?5 ESCAPE '\\'
                     OR lower(email) LIKE ?5 ESCAPE '\\' OR lower(display_name) LIKE ?5 ESCAPE '\\')
-                AND (?6 IS NULL OR groups LIKE ?6 ESCAPE '\\')
+                AND (?6 IS NULL OR replace(groups, ?6, '') <> groups)
             ORDER BY first_seen_at, id LIMIT ?7
-            """, appID, after.at, after.id, status?.rawValue, pattern, groupPattern, limit
+            """, appID, after.at, after.id, status?.rawValue, pattern, group.map { JSON.string($0).text }, limit
         ).map(UserRecord.init)
     }
 

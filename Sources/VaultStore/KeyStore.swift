@@ -27,7 +27,16 @@ package struct KeyStore: Sendable {
                     created_at INTEGER NOT NULL) STRICT
                 """,
                 "CREATE TABLE system_keys (name TEXT PRIMARY KEY NOT NULL, wrapped BLOB NOT NULL) STRICT",
-            ])
+            ]),
+        Schema.Migration(
+            name: "keys-0002",
+            statements: [
+                "CREATE TABLE installation (id TEXT PRIMARY KEY NOT NULL) STRICT",
+                """
+                CREATE TABLE audit_anchor (
+                    id INTEGER PRIMARY KEY NOT NULL CHECK (id = 1), sequence INTEGER NOT NULL, hash BLOB NOT NULL) STRICT
+                """,
+            ]),
     ]
 
     /// Opens or creates the store and proves that the master key fits.
@@ -36,6 +45,13 @@ package struct KeyStore: Sendable {
         self.masterKey = masterKey
         try engine.migrate(Self.migrations)
         _ = try systemKey("check")
+    }
+
+    /// Throws unless the store and the master key are usable. Reads only.
+    package func checkUsable() throws {
+        let row = try engine.read { try $0.row("SELECT wrapped FROM system_keys WHERE name = 'check'") }
+        guard let wrapped = try row?.blob("wrapped") else { throw KeyStoreError.unavailable("no keys") }
+        _ = try masterKey.unwrapSecret(wrapped, name: "check")
     }
 
     /// A random key of the installation, made at first use.
@@ -74,12 +90,47 @@ package struct KeyStore: Sendable {
     }
 
     /// Destroys keys for good: deleted, their pages overwritten, and no earlier page left in the log. Idempotent.
-    package func destroyDataKeys(_ ids: [DataKeyID]) throws {
+    package func destroyDataKeys(_ ids: [DataKeyID]) async throws {
         guard !ids.isEmpty else { return }
-        try engine.writeNow { transaction in
+        try await engine.write { transaction in
             for id in ids { try transaction.execute("DELETE FROM data_keys WHERE id = ?1", id) }
         }
-        try engine.checkpointNow()
+        try await engine.checkpoint()
+    }
+
+    package func dataKeyIDs() throws -> Set<DataKeyID> {
+        Set(try engine.read { try $0.rows("SELECT id FROM data_keys").map { try $0.id("id") } })
+    }
+
+    // MARK: What the database is held against
+
+    package func installationID() throws -> String? {
+        try engine.read { try $0.row("SELECT id FROM installation")?.text("id") }
+    }
+
+    package func setInstallationID(_ id: String) throws {
+        _ = try engine.writeNow { try $0.execute("INSERT INTO installation (id) VALUES (?1)", id) }
+    }
+
+    /// An end that the audit chain has had.
+    package func auditAnchor() throws -> AuditHead? {
+        try engine.read { transaction in
+            try transaction.row("SELECT sequence, hash FROM audit_anchor WHERE id = 1").map {
+                AuditHead(sequence: try $0.integer("sequence"), hash: try $0.blob("hash"))
+            }
+        }
+    }
+
+    /// Moves the anchor forward, never back.
+    package func setAuditAnchor(_ head: AuditHead) throws {
+        try engine.writeNow { transaction in
+            _ = try transaction.execute(
+                """
+                INSERT INTO audit_anchor (id, sequence, hash) VALUES (1, ?1, ?2)
+                ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash
+                    WHERE excluded.sequence > audit_anchor.sequence
+                """, head.sequence, head.hash)
+        }
     }
 
     package func dataKeyIDs(purpose: String) throws -> [DataKeyID] {

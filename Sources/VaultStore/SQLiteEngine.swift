@@ -15,7 +15,7 @@ package struct Transaction {
         try Self.translatingErrors {
             let statement = try connection.cachedStatement(sql: sql)
             let columns = statement.columnNames
-            let cursor = try GRDB.Row.fetchCursor(statement, arguments: Self.bind(arguments))
+            let cursor = try GRDB.Row.fetchCursor(statement, arguments: try Self.bind(arguments))
             var rows: [Row] = []
             while let row = try cursor.next() {
                 rows.append(Row(columns: columns, values: row.databaseValues.map(Self.value)))
@@ -27,7 +27,7 @@ package struct Transaction {
     package func row(_ sql: String, _ arguments: (any SQLBindable)...) throws -> Row? {
         try Self.translatingErrors {
             let statement = try connection.cachedStatement(sql: sql)
-            guard let row = try GRDB.Row.fetchOne(statement, arguments: Self.bind(arguments)) else { return nil }
+            guard let row = try GRDB.Row.fetchOne(statement, arguments: try Self.bind(arguments)) else { return nil }
             return Row(columns: statement.columnNames, values: row.databaseValues.map(Self.value))
         }
     }
@@ -36,19 +36,22 @@ package struct Transaction {
     @discardableResult
     package func execute(_ sql: String, _ arguments: (any SQLBindable)...) throws -> Int {
         try Self.translatingErrors {
-            try connection.cachedStatement(sql: sql).execute(arguments: Self.bind(arguments))
+            try connection.cachedStatement(sql: sql).execute(arguments: try Self.bind(arguments))
             return connection.changesCount
         }
     }
 
-    private static func bind(_ arguments: [any SQLBindable]) -> StatementArguments {
+    private static func bind(_ arguments: [any SQLBindable]) throws -> StatementArguments {
         StatementArguments(
-            arguments.map { argument -> DatabaseValue in
+            try arguments.map { argument -> DatabaseValue in
                 switch argument.sqlValue {
-                case .null: .null
-                case .integer(let integer): integer.databaseValue
-                case .text(let text): text.databaseValue
-                case .blob(let bytes): Data(bytes).databaseValue
+                case .null: return .null
+                case .integer(let integer): return integer.databaseValue
+                case .text(let text):
+                    // The engines end a text at NUL, and would keep another one than was meant.
+                    guard !text.utf8.contains(0) else { throw StoreError.constraint("a text holds NUL") }
+                    return text.databaseValue
+                case .blob(let bytes): return Data(bytes).databaseValue
                 }
             })
     }
@@ -86,6 +89,7 @@ struct SQLiteEngine: Sendable {
             configuration.foreignKeysEnabled = true
             configuration.publicStatementArguments = false
             configuration.prepareDatabase { try $0.execute(sql: "PRAGMA secure_delete = ON") }
+            try Self.createPrivately(path)
             pool = try DatabasePool(path: path, configuration: configuration)
             // GRDB sets NORMAL after `prepareDatabase`; read back, because a silent NORMAL loses commits.
             let level = try pool.writeWithoutTransaction { database in
@@ -93,11 +97,21 @@ struct SQLiteEngine: Sendable {
                 return try Int.fetchOne(database, sql: "PRAGMA synchronous")
             }
             guard level == 2 else { throw StoreError.unavailable("synchronous is not FULL") }
-            try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
         } catch let error as DatabaseError {
             throw StoreError.unavailable("SQLite \(error.extendedResultCode.rawValue)")
         }
         commits = CommitQueue(pool: pool)
+    }
+
+    /// SQLite gives its log the mode of the database file, so that the file has to be private before it is opened. One that
+    /// exists is not opened here: closing it would drop the locks of every connection of this process.
+    private static func createPrivately(_ path: String) throws {
+        let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL, 0o600)
+        if descriptor >= 0 {
+            Foundation.close(descriptor)
+        } else if chmod(path, 0o600) != 0 {
+            throw StoreError.unavailable("the file cannot be made, or its mode not be set")
+        }
     }
 
     func read<Result>(_ body: (Transaction) throws -> Result) throws -> Result {
@@ -118,14 +132,13 @@ struct SQLiteEngine: Sendable {
     func checkpoint() async throws {
         try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
             commits.queue.async {
-                continuation.resume(with: Result { try checkpointNow() })
+                continuation.resume(
+                    with: Result {
+                        try Transaction.translatingErrors {
+                            _ = try pool.writeWithoutTransaction { try $0.checkpoint(.truncate) }
+                        }
+                    })
             }
-        }
-    }
-
-    func checkpointNow() throws {
-        try Transaction.translatingErrors {
-            _ = try pool.writeWithoutTransaction { try $0.checkpoint(.truncate) }
         }
     }
 
@@ -227,16 +240,17 @@ private final class CommitQueue: Sendable {
         if mustStart { queue.async { self.drain() } }
     }
 
+    /// One batch, then whatever else waits for the writer: a checkpoint must not starve under load.
     private func drain() {
-        while let batch = nextBatch() {
-            var commitError: (any Error)?
-            do {
-                try Transaction.translatingErrors { try commit(batch) }
-            } catch {
-                commitError = error
-            }
-            for job in batch { job.finish(commitError: commitError) }
+        guard let batch = nextBatch() else { return }
+        var commitError: (any Error)?
+        do {
+            try Transaction.translatingErrors { try commit(batch) }
+        } catch {
+            commitError = error
         }
+        for job in batch { job.finish(commitError: commitError) }
+        queue.async { self.drain() }
     }
 
     private func nextBatch() -> [any PendingCommit]? {

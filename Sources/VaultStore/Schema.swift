@@ -14,6 +14,8 @@ enum Schema {
         Migration(name: "0003-credentials", statements: credentials),
         Migration(name: "0004-connect", statements: connect),
         Migration(name: "0005-audit", statements: audit),
+        Migration(name: "0006-subjects", statements: subjects),
+        Migration(name: "0007-installation", statements: installation),
     ]
 
     private static let accounts = [
@@ -190,6 +192,23 @@ enum Schema {
             session_id TEXT NOT NULL REFERENCES connect_sessions (id) ON DELETE CASCADE, provider_id TEXT NOT NULL,
             browser_digest BLOB NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL) STRICT
         """,
+    ]
+
+    /// Every `sub` that a user has come with: where the id claim is another one, a person may have several.
+    private static let subjects = [
+        """
+        CREATE TABLE user_subjects (
+            user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE, subject TEXT NOT NULL,
+            PRIMARY KEY (user_id, subject)) STRICT
+        """,
+        "CREATE INDEX user_subjects_by_subject ON user_subjects (subject, user_id)",
+        "INSERT INTO user_subjects (user_id, subject) SELECT id, subject FROM users",
+        "DROP INDEX users_by_subject",
+    ]
+
+    /// Ties the database to its key store.
+    private static let installation = [
+        "CREATE TABLE installation (id TEXT PRIMARY KEY NOT NULL) STRICT"
     ]
 
     private static let audit = [

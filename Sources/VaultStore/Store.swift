@@ -45,6 +45,21 @@ package struct Store: Sendable {
     package func settings() throws -> [String: String] { try engine.settings() }
 
     package func close() throws { try engine.close() }
+
+    // MARK: What the key store is held against
+
+    package func installationID() throws -> String? {
+        try engine.read { try $0.row("SELECT id FROM installation")?.text("id") }
+    }
+
+    package func setInstallationID(_ id: String) throws {
+        _ = try engine.writeNow { try $0.execute("INSERT INTO installation (id) VALUES (?1)", id) }
+    }
+
+    /// Whether nobody has used the database yet.
+    package func isEmpty() throws -> Bool {
+        try engine.read { try $0.row("SELECT 1 AS found FROM operators LIMIT 1") == nil }
+    }
 }
 
 // MARK: - Values

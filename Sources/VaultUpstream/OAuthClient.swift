@@ -36,8 +36,10 @@ package enum TokenCallFailure: Error, Equatable, Sendable {
     /// The provider said no, with a code of RFC 6749 §5.2. `invalid_grant`, in whatever words a provider says it, means
     /// that the code or refresh token is dead.
     case refused(error: String, status: Int)
-    /// An answer that cannot be used, with the reason. It may still have spent the code or refresh token.
+    /// No answer of a token address, with the reason: nothing was issued.
     case malformed(String)
+    /// Tokens were issued that cannot be used, with the reason: the code or refresh token may be spent.
+    case unusable(String)
     case unreachable(OutgoingFailure)
     case throttled(retryAfterSeconds: Int?)
     /// The provider is in trouble of its own; later may be better.
@@ -47,7 +49,7 @@ package enum TokenCallFailure: Error, Equatable, Sendable {
     package var reason: String {
         switch self {
         case .refused(let error, let status): "the provider refused with \(error) (\(status))"
-        case .malformed(let problem): "the provider's answer cannot be used: \(problem)"
+        case .malformed(let problem), .unusable(let problem): "the provider's answer cannot be used: \(problem)"
         case .unreachable(let failure): failure.reason
         case .throttled: "the provider asks to slow down"
         case .providerError(let status): "the provider failed (\(status))"
@@ -58,14 +60,14 @@ package enum TokenCallFailure: Error, Equatable, Sendable {
     package var connectCode: String {
         switch self {
         case .refused(let error, _): error
-        case .malformed: "invalid_response"
+        case .malformed, .unusable: "invalid_response"
         case .unreachable: "provider_unreachable"
         case .throttled: "provider_throttled"
         case .providerError: Self.unnamedError
         }
     }
 
-    static let unnamedError = "provider_error"
+    package static let unnamedError = "provider_error"
 
     /// A provider's error code as it may be stored and shown: anything but a short lower-case word becomes
     /// `provider_error`.
@@ -228,8 +230,6 @@ package struct TokenAnswer: Sendable {
     package let idToken: Secret?
     /// Lower case; `bearer` when the provider said nothing.
     package let tokenType: String
-    /// The other members, without any that look like secrets: tenant hosts, team ids.
-    package let extras: JSONObject
 }
 
 extension TokenAnswer {
@@ -244,8 +244,8 @@ extension TokenAnswer {
     package init(_ answer: OutgoingResponse) throws(TokenCallFailure) {
         switch answer.status {
         case 429: throw .throttled(retryAfterSeconds: answer.retryAfterSeconds)
-        case 500...: throw .providerError(status: answer.status)
-        case 300..<400: throw .malformed("it is a redirect (\(answer.status))")
+        // A redirect is no answer; it is not followed.
+        case 300..<400, 500...: throw .providerError(status: answer.status)
         default: break
         }
         let isSuccess = (200..<300).contains(answer.status)
@@ -262,24 +262,23 @@ extension TokenAnswer {
             throw .malformed("it holds no access_token")
         }
         let type = object["token_type"]?.string?.lowercased() ?? ""
-        guard type.isEmpty || Self.bearerTypes.contains(type) else { throw .malformed("its token_type is not bearer") }
+        guard type.isEmpty || Self.bearerTypes.contains(type) else { throw .unusable("its token_type is not bearer") }
         self.accessToken = accessToken
         refreshToken = try Self.token("refresh_token", in: object)
         idToken = try Self.token("id_token", in: object)
         expiresInSeconds = Self.lifetime(object["expires_in"])
-        scopes = try Self.scopes(object["scope"])
+        scopes = Self.scopes(object["scope"])
         tokenType = type.isEmpty ? "bearer" : type
-        extras = Self.withoutSecrets(object)
     }
 
     /// `nil` when absent, null or empty. What is there must be fit for an `Authorization` header (RFC 6750 §2.1).
     private static func token(_ name: String, in object: JSONObject) throws(TokenCallFailure) -> Secret? {
         guard let value = object[name], !value.isNull else { return nil }
-        guard let text = value.string else { throw .malformed("its \(name) is not text") }
+        guard let text = value.string else { throw .unusable("its \(name) is not text") }
         guard !text.isEmpty else { return nil }
-        guard text.utf8.count <= tokenBytesMax else { throw .malformed("its \(name) is too long") }
+        guard text.utf8.count <= tokenBytesMax else { throw .unusable("its \(name) is too long") }
         guard text.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
-            throw .malformed("its \(name) holds characters that no token has")
+            throw .unusable("its \(name) holds characters that no token has")
         }
         return Secret(text)
     }
@@ -296,8 +295,8 @@ extension TokenAnswer {
         return Int64(min(seconds, tenYearsSeconds))
     }
 
-    /// Separated by blanks (RFC 6749 §3.3) or commas, or a list.
-    private static func scopes(_ value: JSON?) throws(TokenCallFailure) -> [String]? {
+    /// Separated by blanks (RFC 6749 §3.3) or commas, or a list. What is no scope says nothing about what was granted.
+    private static func scopes(_ value: JSON?) -> [String]? {
         let words: [String]
         switch value {
         case .string(let text)?:
@@ -308,28 +307,8 @@ extension TokenAnswer {
         }
         guard words.count <= scopesMax,
             words.allSatisfy({ $0.utf8.count <= 512 && OAuthProviderConfiguration.isScopeToken($0) })
-        else { throw .malformed("its scope holds characters or a length that no scope has") }
+        else { return nil }
         return words
-    }
-
-    private static func withoutSecrets(_ object: JSONObject) -> JSONObject {
-        var kept = JSONObject()
-        for (name, value) in object.members where !isSecretName(name) { kept[name] = withoutSecrets(value) }
-        return kept
-    }
-
-    private static func withoutSecrets(_ value: JSON) -> JSON {
-        switch value {
-        case .object(let object): .object(withoutSecrets(object))
-        case .array(let values): .array(values.map(withoutSecrets))
-        default: value
-        }
-    }
-
-    private static func isSecretName(_ name: String) -> Bool {
-        let name = name.lowercased()
-        return name != "token_type"
-            && ["token", "secret", "password", "assertion", "key"].contains { name.contains($0) }
     }
 }
 

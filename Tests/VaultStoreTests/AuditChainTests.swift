@@ -22,7 +22,16 @@ struct AuditChainTests {
                 try await store.write { try $0.appendAudit(entry(number), key: key) }
             }
             try await store.write(tamper)
-            return try store.read { try $0.verifyAudit(key: key) }
+            return try verification(of: store)
+        }
+    }
+
+    /// In pages of three, so that tampering meets the borders of pages as well.
+    private static func verification(of store: Store, anchor: AuditHead? = nil) throws -> AuditVerification {
+        try store.read { transaction in
+            var progress = AuditProgress(anchor: anchor)
+            while try transaction.verifyAudit(&progress, limit: 3) == 3 {}
+            return try transaction.verifyAuditEnd(progress, key: key)
         }
     }
 
@@ -31,7 +40,7 @@ struct AuditChainTests {
         #expect(try await Self.verification { _ in } == .intact(records: 10))
         try TemporaryFolder.use { folder in
             let store = try Store(sqlitePath: folder + "/vault.db")
-            #expect(try store.read { try $0.verifyAudit(key: Self.key) } == .intact(records: 0))
+            #expect(try Self.verification(of: store) == .intact(records: 0))
         }
     }
 
@@ -83,12 +92,66 @@ struct AuditChainTests {
         }
     }
 
+    @Test("attack 88: a head that was put back is never built upon, which would sign it")
+    func appendAfterForgery() async throws {
+        try await TemporaryFolder.use { folder in
+            let store = try Store(sqlitePath: folder + "/vault.db")
+            for number in 1...10 { try await store.write { try $0.appendAudit(Self.entry(number), key: Self.key) } }
+            try await store.write { transaction in
+                try transaction.execute("DELETE FROM audit_records WHERE sequence > 8")
+                try transaction.execute(
+                    "UPDATE audit_head SET sequence = 8, hash = (SELECT hash FROM audit_records WHERE sequence = 8)")
+            }
+            await #expect(throws: StoreError.corrupt("audit_head.mac")) {
+                try await store.write { try $0.appendAudit(Self.entry(11), key: Self.key) }
+            }
+        }
+    }
+
+    @Test("attack 88: a trail that was emptied, or put back to an earlier state of itself, does not reach its anchor")
+    func rollback() async throws {
+        try await TemporaryFolder.use { folder in
+            let store = try Store(sqlitePath: folder + "/vault.db")
+            for number in 1...5 { try await store.write { try $0.appendAudit(Self.entry(number), key: Self.key) } }
+            let early = try store.read { try $0.row("SELECT sequence, hash, mac FROM audit_head") }
+            let head = try #require(early)
+            let values = (try head.integer("sequence"), try head.blob("hash"), try head.blob("mac"))
+            for number in 6...9 { try await store.write { try $0.appendAudit(Self.entry(number), key: Self.key) } }
+            let anchor = try #require(try store.read { try $0.auditHead(key: Self.key) })
+            #expect(try Self.verification(of: store, anchor: anchor) == .intact(records: 9))
+
+            try await store.write { transaction in
+                try transaction.execute("DELETE FROM audit_records WHERE sequence > 5")
+                try transaction.execute(
+                    "UPDATE audit_head SET sequence = ?1, hash = ?2, mac = ?3", values.0, values.1, values.2)
+            }
+            #expect(try Self.verification(of: store) == .intact(records: 5))
+            guard case .broken(6, _) = try Self.verification(of: store, anchor: anchor) else {
+                Issue.record("the roll-back was not noticed")
+                return
+            }
+            for number in 6...12 { try await store.write { try $0.appendAudit(Self.entry(number * 2), key: Self.key) } }
+            guard case .broken(9, _) = try Self.verification(of: store, anchor: anchor) else {
+                Issue.record("the other history was not noticed")
+                return
+            }
+            try await store.write { transaction in
+                try transaction.execute("DELETE FROM audit_records")
+                try transaction.execute("DELETE FROM audit_head")
+            }
+            guard case .broken(1, _) = try Self.verification(of: store, anchor: anchor) else {
+                Issue.record("the emptying was not noticed")
+                return
+            }
+        }
+    }
+
     @Test("attack 88: a chain written anew with another key is not this installation's")
     func otherKey() async throws {
         try await TemporaryFolder.use { folder in
             let store = try Store(sqlitePath: folder + "/vault.db")
             try await store.write { try $0.appendAudit(Self.entry(1), key: DigestKey(Secret("other"))) }
-            guard case .broken = try store.read({ try $0.verifyAudit(key: Self.key) }) else {
+            guard case .broken = try Self.verification(of: store) else {
                 Issue.record("believed")
                 return
             }
@@ -105,7 +168,7 @@ struct AuditChainTests {
                 }
                 try await group.waitForAll()
             }
-            #expect(try store.read { try $0.verifyAudit(key: Self.key) } == .intact(records: 200))
+            #expect(try Self.verification(of: store) == .intact(records: 200))
         }
     }
 }

@@ -129,8 +129,8 @@ struct KeyStoreTests {
     }
 
     @Test("a data key is there for whoever opens the store next, and gone for good once destroyed")
-    func destruction() throws {
-        try TemporaryFolder.use { folder in
+    func destruction() async throws {
+        try await TemporaryFolder.use { folder in
             let master = try Self.master()
             let keys = try KeyStore(sqlitePath: folder + "/keys.db", masterKey: master)
             let context = SealContext(purpose: "test", app: "a", record: "r")
@@ -138,10 +138,10 @@ struct KeyStoreTests {
             let sealed = try key.seal(Secret("token"), context)
             let other = try KeyStore(sqlitePath: folder + "/keys.db", masterKey: master)
             #expect(try other.dataKey(id).open(sealed, context) == Secret("token"))
-            try keys.destroyDataKeys([id])
+            try await keys.destroyDataKeys([id])
             #expect(throws: KeyStoreError.keyDestroyed) { try other.dataKey(id) }
             #expect(try !TemporaryFolder.files(folder, hold: id.text))
-            try keys.destroyDataKeys([id])
+            try await keys.destroyDataKeys([id])
         }
     }
 }

@@ -61,7 +61,7 @@ struct DemoCommand: AsyncParsableCommand {
         let settings = InstallationOptions.settings(input)
         let logger = Logger(label: "demo") { JSONLogHandler(label: $0, logLevel: .critical) }
         let publicURL = settings.address(boundPort: settings.listenPort)
-        let installation = try Installation(settings: settings, publicURL: publicURL, logger: logger)
+        let installation = try Installation(settings: settings, publicURL: publicURL, creating: true, logger: logger)
         let (addresses, listening) = AsyncStream.makeStream(of: String.self)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {

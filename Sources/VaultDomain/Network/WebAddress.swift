@@ -39,7 +39,9 @@ package struct WebAddress: Hashable, Sendable, CustomStringConvertible {
     /// Without the `?`, as it was written; `nil` when there is none.
     package let query: String?
 
-    package init(_ text: String) throws(WebAddressError) {
+    package init(_ text: String) throws(WebAddressError) { try self.init(text, refusedInQuery: [0x00, 0x0A, 0x0D]) }
+
+    private init(_ text: String, refusedInQuery: [UInt8]) throws(WebAddressError) {
         let bytes = Array(text.utf8)
         guard bytes.count <= Self.lengthMax else { throw .tooLong }
         guard bytes.allSatisfy(Self.isAllowed) else { throw .characters }
@@ -52,8 +54,9 @@ package struct WebAddress: Hashable, Sendable, CustomStringConvertible {
         let parts = try HostAndPort(parsing: String(decoding: authority, as: UTF8.self).lowercased())
 
         let target = rest[authorityEnd...]
-        try Self.checkPercentEncoding(target)
         let queryMark = target.firstIndex(of: UInt8(ascii: "?"))
+        try Self.checkPercentEncoding(target[..<(queryMark ?? target.endIndex)], refused: [0x00, 0x0A, 0x0D])
+        try Self.checkPercentEncoding(target[(queryMark ?? target.endIndex)...], refused: refusedInQuery)
         let path = Self.bracketsEncoded(target[..<(queryMark ?? target.endIndex)])
 
         self.scheme = scheme
@@ -74,13 +77,43 @@ package struct WebAddress: Hashable, Sendable, CustomStringConvertible {
     package var text: String { origin + target }
     package var description: String { text }
 
-    /// The address with form-encoded items after its query. Throws when the result is too long or a value holds NUL or a
-    /// line break.
+    /// An address as HTTP clients take it: what follows the host may hold blanks, letters of any script and the like,
+    /// which are percent-encoded, and a fragment, which is not sent (RFC 3986 §3.5). Scheme and host are as strict as ever.
+    package init(encoding text: String) throws(WebAddressError) {
+        let whole = Array(text.utf8.prefix(while: { $0 != UInt8(ascii: "#") }))
+        let authority = whole.firstRange(of: Array("://".utf8))?.upperBound ?? whole.endIndex
+        let target = whole[authority...].firstIndex { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") } ?? whole.endIndex
+        let encoded = whole[target...].flatMap { Self.isEncodedByClients($0) ? FormEncoding.component([$0]) : [$0] }
+        try self.init(String(decoding: whole[..<target] + encoded, as: UTF8.self))
+    }
+
+    /// Not the backslash, which some clients take for a slash, and no control characters.
+    private static func isEncodedByClients(_ byte: UInt8) -> Bool {
+        byte >= 0x80 || byte == 0x20 || (forbidden.contains(byte) && byte != UInt8(ascii: "\\"))
+    }
+
+    /// The address without the query items of these names.
+    package func removingQuery(_ names: Set<String>) throws(WebAddressError) -> WebAddress {
+        guard let query, !names.isEmpty else { return self }
+        let kept = query.split(separator: "&").filter { item in
+            // What cannot be decoded is none of the names.
+            guard let name = FormEncoding.decode(item.utf8)?.first?.name else { return true }
+            return !names.contains(name)
+        }
+        return try withQuery(kept.isEmpty ? nil : kept.joined(separator: "&"))
+    }
+
+    /// The address with form-encoded items after its query. Throws when the result is too long or a value holds NUL.
     package func appendingQuery(_ items: [(String, String)]) throws(WebAddressError) -> WebAddress {
         guard !items.isEmpty else { return self }
         let added = FormEncoding.encode(items)
         let whole = query.map { $0.isEmpty ? added : $0 + "&" + added } ?? added
-        return try WebAddress(origin + path + "?" + whole)
+        return try withQuery(whole)
+    }
+
+    /// Items that are encoded here may hold texts of several lines: no line of the request ends by them.
+    private func withQuery(_ query: String?) throws(WebAddressError) -> WebAddress {
+        try WebAddress(origin + path + (query.map { "?" + $0 } ?? ""), refusedInQuery: [0x00])
     }
 }
 
@@ -104,7 +137,9 @@ extension WebAddress {
         throw .notHTTP
     }
 
-    private static func checkPercentEncoding(_ bytes: ArraySlice<UInt8>) throws(WebAddressError) {
+    private static func checkPercentEncoding(
+        _ bytes: ArraySlice<UInt8>, refused: [UInt8]
+    ) throws(WebAddressError) {
         var index = bytes.startIndex
         while index < bytes.endIndex {
             guard bytes[index] == UInt8(ascii: "%") else {
@@ -112,7 +147,7 @@ extension WebAddress {
                 continue
             }
             guard index + 2 < bytes.endIndex, let value = FormEncoding.byte(bytes[index + 1], bytes[index + 2]),
-                value != 0, value != 0x0A, value != 0x0D
+                !refused.contains(value)
             else { throw .percentEncoding }
             index += 3
         }

@@ -82,7 +82,7 @@ extension AccessPolicy {
             switch facts.user {
             case nil: record("allowed_groups", false, "no user, so groups cannot be decided")
             case let user?:
-                let isMember = !Set(user.groups).isDisjoint(with: allowedGroups)
+                let isMember = Self.share(user.groups, allowedGroups)
                 record(
                     "allowed_groups", isMember,
                     isMember ? "member of an allowed group" : "in none of the allowed groups")
@@ -92,7 +92,7 @@ extension AccessPolicy {
             switch facts.user {
             case nil: record("allowed_roles", false, "no user, so roles cannot be decided")
             case let user?:
-                let holds = !Set(user.roles).isDisjoint(with: allowedRoles)
+                let holds = Self.share(user.roles, allowedRoles)
                 record("allowed_roles", holds, holds ? "holds an allowed role" : "holds none of the allowed roles")
             }
         }
@@ -114,6 +114,11 @@ extension AccessPolicy {
         }
         return outcomes
     }
+
+    /// Byte by byte: Swift's `==` takes two Unicode forms of one text, or a Kelvin sign and a K, for the same.
+    private static func share(_ left: [String], _ right: [String]) -> Bool {
+        !Set(left.map { Array($0.utf8) }).isDisjoint(with: right.map { Array($0.utf8) })
+    }
 }
 
 /// A path pattern: `*` is any run inside one segment, `**` any number of whole segments.
@@ -131,40 +136,36 @@ package struct PathPattern: Sendable {
         else { return false }
         let parts = path.split(separator: "/", omittingEmptySubsequences: true)
         guard !parts.contains("."), !parts.contains("..") else { return false }
-        return Self.match(segments[...], parts[...])
-    }
-
-    private static func match(_ pattern: ArraySlice<Substring>, _ parts: ArraySlice<Substring>) -> Bool {
-        guard let first = pattern.first else { return parts.isEmpty }
-        if first == "**" {
-            return (parts.startIndex...parts.endIndex).contains { match(pattern.dropFirst(), parts[$0...]) }
+        return Self.matches(segments, parts, isWildcard: { $0 == "**" }) { pattern, part in
+            Self.matches(Array(pattern.utf8), Array(part.utf8), isWildcard: { $0 == UInt8(ascii: "*") }, matchesOne: ==)
         }
-        guard let part = parts.first, matchSegment(Array(first.utf8), Array(part.utf8)) else { return false }
-        return match(pattern.dropFirst(), parts.dropFirst())
     }
 
-    /// Greedy match with one point of return, so that no pattern costs more than the product of the lengths.
-    private static func matchSegment(_ pattern: [UInt8], _ text: [UInt8]) -> Bool {
+    /// A wildcard stands for any run. Greedy with one point of return, so that no pattern costs more than the product of
+    /// the lengths, however many wildcards it has.
+    private static func matches<Element>(
+        _ pattern: [Element], _ text: [Element], isWildcard: (Element) -> Bool, matchesOne: (Element, Element) -> Bool
+    ) -> Bool {
         var patternIndex = 0
         var textIndex = 0
-        var starIndex: Int?
-        var starTextIndex = 0
+        var wildcardIndex: Int?
+        var wildcardTextIndex = 0
         while textIndex < text.count {
-            if patternIndex < pattern.count, pattern[patternIndex] == UInt8(ascii: "*") {
-                starIndex = patternIndex
-                starTextIndex = textIndex
+            if patternIndex < pattern.count, isWildcard(pattern[patternIndex]) {
+                wildcardIndex = patternIndex
+                wildcardTextIndex = textIndex
                 patternIndex += 1
-            } else if patternIndex < pattern.count, pattern[patternIndex] == text[textIndex] {
+            } else if patternIndex < pattern.count, matchesOne(pattern[patternIndex], text[textIndex]) {
                 patternIndex += 1
                 textIndex += 1
-            } else if let star = starIndex {
-                patternIndex = star + 1
-                starTextIndex += 1
-                textIndex = starTextIndex
+            } else if let wildcard = wildcardIndex {
+                patternIndex = wildcard + 1
+                wildcardTextIndex += 1
+                textIndex = wildcardTextIndex
             } else {
                 return false
             }
         }
-        return pattern[patternIndex...].allSatisfy { $0 == UInt8(ascii: "*") }
+        return pattern[patternIndex...].allSatisfy(isWildcard)
     }
 }

@@ -66,6 +66,11 @@ package struct ReleaseDecision: Sendable {
         return ReleaseDecision(refusal: refusal, rules: rules)
     }
 
+    /// Whether user and grant still stand, whatever policy says of the call.
+    package static func standingRefusal(_ facts: ReleaseFacts) -> VaultError? {
+        userRefusal(facts.user, grant: facts.grant) ?? grantRefusal(facts)
+    }
+
     private static func userRefusal(_ user: User?, grant: Grant) -> VaultError? {
         guard grant.principalType == .user else { return nil }
         guard let user else { return VaultError(.grantNotFound, "No such grant.") }

@@ -91,7 +91,17 @@ package struct OAuthProviderConfiguration: Sendable, Equatable {
 
     /// The provider as Connect, refresh and the proxy use it.
     package func template(id: String) -> OAuthProviderTemplate? {
-        guard let custom else { return OAuthProviderCatalog.template(id) }
+        guard let custom else {
+            guard var template = OAuthProviderCatalog.template(id) else { return nil }
+            if let displayName { template.displayName = displayName }
+            if let scopes {
+                let known = template.scopes
+                template.scopes = scopes.map { name in
+                    ScopeTemplate(name, known.first { $0.name == name }?.description ?? name, isDefault: true)
+                }
+            }
+            return template
+        }
         return OAuthProviderTemplate(
             id: id, displayName: displayName ?? id, category: "custom",
             description: "A provider set up by the operator.",

@@ -80,7 +80,7 @@ package struct OAuthProviderTemplate: Sendable {
 
     /// Lower-case; the `provider_id` of both APIs.
     package let id: String
-    package let displayName: String
+    package var displayName: String
     package let category: String
     package let description: String
     package let documentationURL: String
@@ -95,7 +95,7 @@ package struct OAuthProviderTemplate: Sendable {
     package let emailPath: String?
     package let displayNamePath: String?
     /// Empty: the provider takes no scope parameter, or grants what the client was registered with when it is left out.
-    package let scopes: [ScopeTemplate]
+    package var scopes: [ScopeTemplate]
     package let scopeSeparator: String
     /// Constant parameters of the authorization address.
     package let extraAuthorizationParameters: [(name: String, value: String)]

@@ -31,6 +31,13 @@ package struct LifecycleEvent: Sendable, Equatable {
     }
 }
 
+extension LifecycleEvent {
+    package func occurring(at time: Instant?) -> LifecycleEvent {
+        LifecycleEvent(
+            deliveryID: deliveryID, type: type, subject: subject, action: action, occurredAt: time, note: note)
+    }
+}
+
 package enum LifecycleParsingError: Error, Sendable { case noValidEvent }
 
 /// Auth0 custom log streams: a JSON array, one object, or JSON lines; an item is `{log_id, data:{…}}` or the inner object.

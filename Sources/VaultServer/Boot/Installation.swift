@@ -19,7 +19,12 @@ package struct Installation: Sendable {
     private let keys: KeyStore
     private let client: GuardedClient
 
-    package init(settings: ServerSettings, publicURL: String, logger: Logger) throws {
+    /// Opens the installation that is there. `creating` makes one where there is none; commands that only look at one must
+    /// not bring a second into the world by a mistyped folder.
+    package init(settings: ServerSettings, publicURL: String, creating: Bool, logger: Logger) throws {
+        guard creating || FileManager.default.fileExists(atPath: settings.databasePath) else {
+            throw InstallationError(description: "there is no installation at \(settings.databasePath)")
+        }
         do {
             try FileManager.default.createDirectory(
                 atPath: settings.dataDirectory, withIntermediateDirectories: true,
@@ -34,6 +39,7 @@ package struct Installation: Sendable {
         } catch let error as CocoaError {
             throw InstallationError(description: "the data folder cannot be used: error \(error.code.rawValue)")
         }
+        try Self.tie(store, keys)
         client = GuardedClient(allowsPrivateAddresses: settings.isDevelopment)
         let client = client
         vault = try Vault(
@@ -43,7 +49,31 @@ package struct Installation: Sendable {
             now: { Instant(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) }, logger: logger)
     }
 
+    /// Database and key store belong together: each remembers the other.
+    private static func tie(_ store: Store, _ keys: KeyStore) throws {
+        let ids = (store: try store.installationID(), keys: try keys.installationID())
+        switch ids {
+        case (nil, nil):
+            let id = UUID().uuidString.lowercased()
+            try keys.setInstallationID(id)
+            try store.setInstallationID(id)
+        case (nil, let id?) where try store.isEmpty() && keys.dataKeyIDs().isEmpty:
+            try store.setInstallationID(id)
+        case (let store?, let keys?) where store == keys: break
+        default: throw InstallationError(description: "the database and the key store belong to different installations")
+        }
+    }
+
+    /// Only one server works on a data folder at a time; the lock ends with the process. Other commands need none.
+    package func lockForServing(_ settings: ServerSettings) throws {
+        let descriptor = open(settings.dataDirectory + "/serve.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            throw InstallationError(description: "another server works on the data folder \(settings.dataDirectory)")
+        }
+    }
+
     package func close() async throws {
+        try vault.noteAuditHead()
         await client.shutdown()
         try store.close()
         try keys.close()

@@ -29,7 +29,11 @@ struct Exchange: Sendable {
     /// The query as an object of strings; a repeated name is refused.
     func query() throws -> JSONObject {
         var object = JSONObject()
-        for (name, value) in FormText.decode(rawQuery ?? "") {
+        let items = FormText.decode(rawQuery ?? "")
+        guard items.count <= Limits.queryItemsMax else {
+            throw VaultError(.invalidRequest, "The query has more than \(Limits.queryItemsMax) items.")
+        }
+        for (name, value) in items {
             guard object[name] == nil else { throw VaultError.validation(String(name.prefix(64)), "is given twice") }
             object[name] = .string(value)
         }
@@ -118,7 +122,10 @@ struct RouteTable<Caller: Sendable>: Sendable {
         var parameters: [String: String] = [:]
         for (segment, part) in zip(segments, parts) {
             if segment.hasPrefix("{") {
-                guard !part.isEmpty, let value = String(part).removingPercentEncoding else { return nil }
+                // No id or name of ours holds control characters; NUL would even end a text early in the database.
+                guard !part.isEmpty, let value = String(part).removingPercentEncoding,
+                    !value.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F })
+                else { return nil }
                 parameters[String(segment.dropFirst().dropLast())] = value
             } else if segment != part {
                 return nil

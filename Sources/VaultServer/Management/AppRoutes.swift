@@ -33,7 +33,8 @@ extension ManagementRoutes {
             Route("PATCH", Self.app, "Change an app") { caller, exchange in
                 let fields = try exchange.fields(.refused)
                 let name = fields.optionalString("name", length: 1...200)
-                let websiteURL = fields.readWebAddress("website_url")
+                let websiteURL: String?? =
+                    fields.isPresent("website_url") ? .some(fields.readWebAddress("website_url")) : nil
                 try fields.finish()
                 return .json(try await vault.updateApp(caller, exchange.appID, name: name, websiteURL: websiteURL).json)
             },
@@ -127,6 +128,9 @@ extension KeySettings {
         }
         if let scopes, scopes.isEmpty { fields.report("scopes", "must name at least one scope, or be left out") }
         let cidrAllowlist = fields.optionalStrings("cidr_allowlist", countMax: 100, length: 1...64)
+        if let cidrAllowlist, cidrAllowlist.isEmpty {
+            fields.report("cidr_allowlist", "must name at least one range, or be left out")
+        }
         for (index, range) in (cidrAllowlist ?? []).enumerated() where IPRange(range) == nil {
             fields.report("cidr_allowlist[\(index)]", "must be an address or a CIDR range")
         }

@@ -25,7 +25,7 @@ extension ManagementRoutes {
             Route("POST", Self.app + "/audit/verify", "Verify the audit chain of the installation") {
                 caller, exchange in
                 try exchange.fields(.refused, allowsEmpty: true).finish()
-                return .json(try vault.verifyAudit(caller, appID: exchange.appID).json)
+                return .json(try await vault.verifyAudit(caller, appID: exchange.appID).json)
             },
         ]
     }

@@ -66,11 +66,12 @@ struct ConnectRoutes: Sendable {
                     throw VaultError(.invalidRequest, "The provider's answer names a parameter twice.")
                 }
             }
-            let browser = browserKey(exchange)
             let view = try await vault.finishCallback(
                 Vault.ConnectCallback(
-                    state: query["state"], code: query["code"], error: query["error"], browserKey: browser))
-            return try render(view, browser: browser)
+                    state: query["state"], code: query["code"], error: query["error"],
+                    browserKey: browserKey(exchange)))
+            // Away from the address that holds the code: going back or loading again asks for nothing twice.
+            return .redirect(SitePath.connectPage(view.reference).path)
         } catch let error as VaultError {
             return Self.refusal(error)
         }
@@ -84,7 +85,10 @@ struct ConnectRoutes: Sendable {
         do {
             let browser = browserKey(exchange)
             switch try await step(exchange.parameter("session"), browser) {
-            case .redirect(let location): return .redirect(location)
+            case .redirect(let location):
+                var answer = Answer.redirect(location)
+                if let browser { answer.headers.append((name: "Set-Cookie", value: cookie(browser))) }
+                return answer
             case .page(let view): return try render(view, browser: browser)
             }
         } catch let error as VaultError {
@@ -96,7 +100,8 @@ struct ConnectRoutes: Sendable {
         let known = browser ?? RandomBytes.token()
         let page = ConnectPage(view: view, csrfToken: vault.formToken(browserKey: known, page: view.reference))
         var answer = page.layout.answer(formTargets: view.status == .open ? try vault.authorizationOrigins(view) : [])
-        if browser == nil { answer.headers.append((name: "Set-Cookie", value: cookie(known))) }
+        // Renewed at every page, so that it outlives the visit to the provider.
+        answer.headers.append((name: "Set-Cookie", value: cookie(known)))
         return answer
     }
 

@@ -10,7 +10,7 @@ extension SDKRoutes {
             Route("POST", "/sdk/auth/verify-token", "Check a user token") { caller, exchange in
                 try caller.require("idp_users:read")
                 let fields = try exchange.fields(.ignored)
-                guard let token = try fields.readUserToken("token") else {
+                guard let token = fields.readUserToken("token") else {
                     throw VaultError(.jwtValidationError, "The user token was refused: there is none.")
                 }
                 return .json(["sub": .string(try await vault.verifyUserToken(caller, token: token))])

@@ -35,7 +35,8 @@ extension SDKRoutes {
         if let required = fields.optionalFields("required_scopes"),
             let object = fields.optionalObject("required_scopes")
         {
-            for name in object.names { requiredScopes[name] = required.optionalStrings(name) ?? [] }
+            if object.names.count > 100 { fields.report("required_scopes", "must name at most 100 providers") }
+            for name in object.names.prefix(100) { requiredScopes[name] = required.optionalStrings(name) ?? [] }
         }
         let terms = fields.optionalFields("grant_policy").map(GrantPolicyTerms.init) ?? GrantPolicyTerms()
         let requested = fields.optionalFields("requested_grant")
@@ -52,7 +53,7 @@ extension SDKRoutes {
             label: label, terms: terms, repairGrantID: fields.optionalString("repair_grant_id", length: 1...64),
             agent: fields.optionalString("agent", length: 1...255),
             hasScopeConstraint: fields.value("scope_constraint") != nil,
-            userToken: try fields.readUserToken())
+            userToken: fields.readUserToken())
     }
 }
 

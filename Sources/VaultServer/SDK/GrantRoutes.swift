@@ -15,8 +15,8 @@ extension SDKRoutes {
             Route("POST", "/sdk/oauth/grants/{grant_id}/revoke", "Revoke a grant") { caller, exchange in
                 try caller.require("grants:write")
                 let fields = try exchange.fields(.ignored)
-                let reason = fields.optionalString("reason", length: 1...2000)
-                let userToken = try fields.readUserToken()
+                let reason = fields.readReason()
+                let userToken = fields.readUserToken()
                 try fields.finish()
                 let revoked = try await vault.revokeGrant(
                     caller, exchange.parameter("grant_id"), userToken: userToken, reason: reason)
@@ -64,7 +64,7 @@ extension SDKRoutes {
             account: fields.optionalString("account", length: 1...320),
             label: fields.optionalString("label", length: 1...255),
             status: fields.optionalChoice("status", GrantStatus.self))
-        let userToken = try fields.readUserToken()
+        let userToken = fields.readUserToken()
         try fields.finish()
         let page = try await vault.grants(caller, filter: filter, userToken: userToken, offset: offset, limit: limit)
         return .json([
@@ -111,9 +111,10 @@ extension SDKRoutes {
         }
         for name in ["request_body", "response_body"] {
             guard let value = fields.value(name) else { continue }
-            details[name] =
-                value.bytes.count <= Limits.auditBodyBytesMax
-                ? value : .string("<\(value.bytes.count) bytes, not kept>")
+            // As text: a record must be readable again, however deep a body nests.
+            let text = value.string ?? value.text
+            details[name] = .string(
+                text.utf8.count <= Limits.auditBodyBytesMax ? text : "<\(text.utf8.count) bytes, not kept>")
         }
         return CallReport(
             grantID: fields.string("grant_id", length: 1...64),
@@ -122,8 +123,17 @@ extension SDKRoutes {
             method: fields.string("method", length: 1...20), url: fields.string("url", length: 1...65_536),
             status: Int(fields.optionalInteger("response_status", in: 0...999) ?? 0),
             latencyMilliseconds: fields.optionalInteger("latency_ms", in: 0...86_400_000),
-            reason: fields.optionalString("reason", length: 0...2000), context: fields.optionalObject("context"),
+            reason: fields.readReason(), context: fields.optionalObject("context").map(Self.texts),
             details: details)
+    }
+}
+
+extension SDKRoutes {
+    /// The string members of a caller's context, as its signed header has them (wire contract §2.2).
+    private static func texts(_ object: JSONObject) -> JSONObject {
+        var kept = JSONObject()
+        for (name, value) in object.members.prefix(20) { kept[name] = value.string.map { .string(String($0.prefix(512))) } }
+        return kept
     }
 }
 
@@ -137,7 +147,9 @@ enum SensitiveHeaders {
 
     static func removed(from object: JSONObject) -> JSONObject {
         var kept = JSONObject()
-        for (name, value) in object.members where !names.contains(name.lowercased()) { kept[name] = value }
+        for (name, value) in object.members.prefix(Limits.auditHeadersMax) where !names.contains(name.lowercased()) {
+            kept[name] = value.string.map(JSON.string)
+        }
         return kept
     }
 }

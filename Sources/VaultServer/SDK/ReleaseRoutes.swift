@@ -10,17 +10,17 @@ extension SDKRoutes {
     var releaseRoutes: [Route<AppCaller>] {
         [
             Route("POST", "/sdk/token", "Release a credential for one call") { caller, exchange in
-                try caller.require("tokens:retrieve")
+                try await vault.requireScope(caller, for: .retrieve)
                 let fields = try exchange.fields(.ignored)
-                let request = try Self.releaseRequest(fields, from: fields.optionalFields("request"))
+                let request = Self.releaseRequest(fields, from: fields.optionalFields("request"))
                 try fields.finish()
                 return .json(try await vault.retrieve(caller, request).json)
             },
             Route("POST", "/sdk/proxy", "Call a provider with a credential") { caller, exchange in
-                try caller.require("proxy:execute")
+                try await vault.requireScope(caller, for: .proxy)
                 let fields = try exchange.fields(.ignored)
                 let request = ProxyRequest(
-                    release: try Self.releaseRequest(fields, from: fields), headers: Self.headers(fields),
+                    release: Self.releaseRequest(fields, from: fields), headers: Self.headers(fields),
                     query: Self.query(fields), body: fields.value("body"))
                 try fields.finish()
                 return .json(try await vault.proxy(caller, request).json)
@@ -29,15 +29,15 @@ extension SDKRoutes {
     }
 
     /// The use that a body describes; method and address stand in `target`.
-    private static func releaseRequest(_ fields: Fields, from target: Fields?) throws -> ReleaseRequest {
+    private static func releaseRequest(_ fields: Fields, from target: Fields?) -> ReleaseRequest {
         let (grantID, providerID) = fields.readAddressing()
         if target == nil, !fields.has("request") { fields.report("request", "is required") }
         return ReleaseRequest(
-            grantID: grantID, providerID: providerID, userToken: try fields.readUserToken(),
+            grantID: grantID, providerID: providerID, userToken: fields.readUserToken(),
             appUserID: fields.optionalString("app_user_id", length: 1...255),
             account: fields.optionalString("account", length: 1...320),
             label: fields.optionalString("label", length: 1...255),
-            reason: fields.optionalString("reason", length: 1...2000),
+            reason: fields.readReason(),
             method: (target?.string("method", length: 1...20) ?? "").uppercased(),
             url: target?.string("url", length: 1...Limits.proxyURLCharactersMax) ?? "")
     }

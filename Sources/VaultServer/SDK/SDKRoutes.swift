@@ -26,14 +26,15 @@ extension Fields {
         return (grantID, providerID)
     }
 
-    /// A user token of any shape: what is wrong with it is a 401, not a 422 (behaviour contract).
-    func readUserToken(_ name: String = "user_token") throws -> String? {
-        guard let value = value(name) else { return nil }
-        guard let token = value.string else {
-            throw VaultError(.jwtValidationError, "The user token was refused: it is not a string.")
+    /// Why the caller asks, cut to what a record keeps. Empty is none.
+    func readReason() -> String? {
+        optionalString("reason", length: 0...1_000_000).flatMap {
+            $0.isEmpty ? nil : String($0.prefix(Limits.reasonCharactersMax))
         }
-        return token
     }
+
+    /// A user token of any shape: what is wrong with it is a 401, not a 422 (behaviour contract).
+    func readUserToken(_ name: String = "user_token") -> String? { value(name).map { $0.string ?? $0.text } }
 }
 
 extension GrantDetails {

@@ -1,0 +1,172 @@
+import Logging
+import VaultAPI
+import VaultCrypto
+import VaultDomain
+import VaultStore
+import VaultUpstream
+
+// Telling providers that tokens are over (RFC 7009): a durable queue, worked off beside requests. Nothing here is waited
+// for: what a revocation or a deprovisioning promises holds before any provider has heard of it.
+
+/// A token that its provider is to revoke.
+struct OwedRevocation: Sendable {
+    let providerID: String
+    let grantID: GrantID?
+    let userID: UserID?
+    /// `refresh_token` or `access_token`.
+    let hint: String
+    /// `nil` when the stored one could not be opened.
+    let token: Secret?
+}
+
+extension Vault {
+    /// What ending these credentials owes to their providers. Both tokens: where a provider ends the consent by one of them,
+    /// it answers the other as done.
+    func owed(for credentials: [CredentialRecord], grants: [Grant]) -> [OwedRevocation] {
+        credentials.filter { $0.managedSecretID == nil }.flatMap { record -> [OwedRevocation] in
+            let grantID = grants.first { $0.credentialID == record.credential.id }?.id
+            func owed(_ hint: String, _ token: Secret?) -> OwedRevocation {
+                OwedRevocation(
+                    providerID: record.providerID, grantID: grantID, userID: record.credential.userID, hint: hint,
+                    token: token)
+            }
+            // A token that does not open is no reason to keep a user: it is queued as failed, for everybody to see.
+            let accessToken = owed("access_token", try? openAccessToken(record))
+            return record.refreshToken == nil
+                ? [accessToken] : [owed("refresh_token", (try? openRefreshToken(record)) ?? nil), accessToken]
+        }
+    }
+
+    /// What a provider just issued and nobody may keep.
+    func owed(for answer: TokenAnswer, providerID: String, userID: UserID?, grantID: GrantID? = nil) -> [OwedRevocation] {
+        [("refresh_token", answer.refreshToken), ("access_token", answer.accessToken)].compactMap { hint, token in
+            token.map {
+                OwedRevocation(providerID: providerID, grantID: grantID, userID: userID, hint: hint, token: $0)
+            }
+        }
+    }
+
+    /// Queues the revocations. Their tokens are sealed under a one-off key, which lives until the provider has answered,
+    /// or for a day.
+    func queueRevocations(_ owed: [OwedRevocation], app: AppRecord, in transaction: Transaction) throws {
+        guard !owed.isEmpty else { return }
+        let time = now()
+        let addresses = try Dictionary(
+            Set(owed.map(\.providerID)).map { id in
+                (id, try template(id, appID: app.id, in: transaction)?.revocation.address)
+            }, uniquingKeysWith: { first, _ in first })
+        func isSendable(_ item: OwedRevocation) -> Bool { item.token != nil && addresses[item.providerID] ?? nil != nil }
+        let oneOff =
+            owed.contains(where: isSendable) ? try keys.createDataKey(purpose: Self.revocationKeyPurpose, now: time) : nil
+        for item in owed {
+            let id = RevocationID()
+            if let token = item.token, let oneOff, isSendable(item) {
+                let sealed = try oneOff.key.seal(token, Self.revocationContext(app.id, id))
+                try transaction.insertRevocation(
+                    RevocationRecord(
+                        id: id, appID: app.id, providerID: item.providerID, grantID: item.grantID, userID: item.userID,
+                        token: sealed, dataKeyID: oneOff.id, tokenTypeHint: item.hint, status: "pending",
+                        createdAt: time), nextAttemptAt: time)
+            } else {
+                try transaction.insertRevocation(
+                    RevocationRecord(
+                        id: id, appID: app.id, providerID: item.providerID, grantID: item.grantID, userID: item.userID,
+                        token: nil, dataKeyID: nil, tokenTypeHint: item.hint,
+                        status: item.token == nil ? "failed" : "unsupported", createdAt: time), nextAttemptAt: nil)
+            }
+        }
+    }
+
+    static let revocationKeyPurpose = "revocation"
+
+    static func revocationContext(_ appID: AppID, _ id: RevocationID) -> SealContext {
+        SealContext(purpose: "revocation.token", app: appID.text, record: id.text)
+    }
+
+    /// One-off keys whose queueing transaction never committed.
+    func destroyOrphanedRevocationKeys() async throws {
+        let ids = try keys.dataKeyIDs(purpose: Self.revocationKeyPurpose)
+        let orphans = try read { transaction in try ids.filter { try !transaction.isDataKeyUsedByRevocation($0) } }
+        try await destroyKeys(orphans)
+    }
+
+    // MARK: Working it off
+
+    /// One round over what is due. Each revocation is called and its outcome stored on its own.
+    package func runDueRevocations() async throws {
+        let due = try read { try $0.dueRevocations(now: now(), limit: Limits.revocationsPerRound) }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for revocation in due {
+                group.addTask { try await settle(revocation, try await outcome(of: revocation)) }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    /// What became of the call. One that cannot be made is over, or waits; it never stands in the way of the others.
+    private func outcome(of revocation: RevocationRecord) async throws -> RevocationOutcome {
+        do {
+            return try await call(revocation)
+        } catch KeyStoreError.keyDestroyed {
+            return .unsupported(reason: "the token was destroyed before the provider could be told")
+        } catch is SealError {
+            return .unsupported(reason: "the token cannot be opened")
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            logger.error("a revocation could not be sent", metadata: ["error": "\(type(of: error))"])
+            return .retry(reason: "the call could not be made")
+        }
+    }
+
+    private func call(_ revocation: RevocationRecord) async throws -> RevocationOutcome {
+        let found = try read { transaction in
+            (
+                app: try transaction.app(revocation.appID),
+                provider: try configuredProvider(revocation.providerID, appID: revocation.appID, in: transaction)
+            )
+        }
+        guard let app = found.app, let provider = found.provider else {
+            return .unsupported(reason: "the provider is not set up any more")
+        }
+        guard let sealed = revocation.token, let dataKeyID = revocation.dataKeyID else {
+            return .unsupported(reason: "no token is held")
+        }
+        let token = try keys.dataKey(dataKeyID).open(sealed, Self.revocationContext(revocation.appID, revocation.id))
+        return await (try oauthClient(provider, app: app)).revoke(token, hint: revocation.tokenTypeHint)
+    }
+
+    private func settle(_ revocation: RevocationRecord, _ outcome: RevocationOutcome) async throws {
+        let time = now()
+        switch outcome {
+        case .done: try await finish(revocation, status: "done", error: nil)
+        case .unsupported(let reason): try await finish(revocation, status: "unsupported", error: reason)
+        case .retry(let reason):
+            guard time < revocation.createdAt.adding(seconds: Limits.revocationLifeSeconds) else {
+                return try await finish(revocation, status: "failed", error: reason)
+            }
+            let pause = min(Limits.revocationPauseSecondsMax, 1 << min(revocation.attempts, 12))
+            try await write {
+                try $0.postponeRevocation(revocation.id, until: time.adding(seconds: pause), error: reason)
+            }
+        }
+    }
+
+    /// Stores the outcome, forgets the token, and destroys its one-off key when nothing else needs it.
+    private func finish(_ revocation: RevocationRecord, status: String, error: String?) async throws {
+        let time = now()
+        let auditKey = auditKey
+        let entry = AuditEntry(
+            event: "provider_revocation.\(status)", principal: .system, occurredAt: time, appID: revocation.appID,
+            userID: revocation.userID, grantID: revocation.grantID, providerID: revocation.providerID,
+            details: ["token_type": .string(revocation.tokenTypeHint)])
+        try await write { transaction in
+            try transaction.finishRevocation(revocation.id, status: status, error: error, now: time)
+            if let key = revocation.dataKeyID, try !transaction.isDataKeyUsedByRevocation(key) {
+                try transaction.insertKeyDestruction(key, now: time)
+            }
+            try transaction.appendAudit(entry, key: auditKey)
+        }
+        try await finishKeyDestructions()
+    }
+}
