@@ -81,7 +81,7 @@ let package = Package(
             name: "SallyportCLI",
             dependencies: [
                 "VaultAPI", "VaultDomain", "VaultCrypto", "VaultStore", "VaultUpstream", "VaultService", "VaultServer",
-                "DevelopmentPeers", argumentParser, asyncHTTPClient, logging, nioCore, serviceLifecycle, unixSignals,
+                "DevelopmentPeers", argumentParser, logging, nioCore, nioPosix, unixSignals,
             ],
             swiftSettings: settings),
         .target(

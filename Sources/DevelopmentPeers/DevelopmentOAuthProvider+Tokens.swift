@@ -119,6 +119,8 @@ struct TokenFamilies: Sendable {
         return family.account
     }
 
+    var issued: Set<String> { Set(accessTokens.keys).union(refreshTokens.keys) }
+
     func isLive(refreshToken: String) -> Bool {
         guard let known = refreshTokens[refreshToken], let family = families[known.family] else { return false }
         return !known.isSpent && !family.isEnded

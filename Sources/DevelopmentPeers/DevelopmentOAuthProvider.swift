@@ -102,6 +102,9 @@ package actor DevelopmentOAuthProvider: LoopbackPeer {
 
     package func isLive(_ accessToken: String) -> Bool { tokens.account(ofAccessToken: accessToken, at: now) != nil }
 
+    /// Every access and refresh token there ever was.
+    package var issuedTokens: Set<String> { tokens.issued }
+
     package func isLive(refreshToken: String) -> Bool { tokens.isLive(refreshToken: refreshToken) }
 
     /// Counts for tokens issued from now on.

@@ -6,7 +6,9 @@ import VaultService
 
 /// Commands that work on the installation's files directly, beside a running server or without one.
 enum LocalVault {
-    static func use(_ settings: ServerSettings, creating: Bool = false, _ body: (Vault) async throws -> Void) async throws {
+    static func use(_ settings: ServerSettings, creating: Bool = false, _ body: (Vault) async throws -> Void)
+        async throws
+    {
         let logger = Logger(label: "sallyport") { JSONLogHandler(label: $0, logLevel: .error) }
         do {
             let opened = try Installation(

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Logging
+import NIOCore
 import UnixSignals
 import VaultAPI
 import VaultServer
@@ -61,9 +62,11 @@ struct ServeCommand: AsyncParsableCommand {
         input.tlsCertificate = tlsCertificate ?? input.tlsCertificate
         input.tlsKey = tlsKey ?? input.tlsKey
         input.isDevelopment = development
-        let settings = InstallationOptions.settings(input)
+        var settings = InstallationOptions.settings(input)
         let logger = Logger(label: "sallyport") { JSONLogHandler(label: $0, logLevel: .info) }
         do {
+            // Pages and redirect addresses name the port, so that it has to be known before anything is served.
+            if settings.listenPort == 0 { settings.listenPort = try await FreePort.find(on: settings.listenHost) }
             let publicURL = settings.publicURL ?? settings.address(boundPort: settings.listenPort)
             let opened = try Installation(
                 settings: settings, publicURL: publicURL, creating: true, logger: logger)
@@ -76,6 +79,10 @@ struct ServeCommand: AsyncParsableCommand {
             logger.info("stopped")
         } catch let error as InstallationError {
             Terminal.exit(error: error.description, code: 1)
+        } catch let error as IOError {
+            Terminal.exit(
+                error: "\(settings.listenHost):\(settings.listenPort) cannot be listened on: "
+                    + String(cString: strerror(error.errnoCode)), code: 1)
         } catch {
             // The type only: the description of an unexpected error may hold what it was handling.
             logger.critical("the server ended", metadata: ["error": "\(type(of: error))"])

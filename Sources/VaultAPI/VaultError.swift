@@ -41,6 +41,8 @@ package enum ErrorCode: String, Sendable, CaseIterable {
     case userDeprovisioned = "user_deprovisioned"
     // Grants and credentials
     case grantNotFound = "grant_not_found"
+    case noDelegatedGrant = "no_delegated_grant"
+    case agentsCannotMint = "agents_cannot_mint"
     case grantRevoked = "grant_revoked"
     case grantExpired = "grant_expired"
     case grantDeleted = "grant_deleted"
@@ -69,6 +71,19 @@ package enum ErrorCode: String, Sendable, CaseIterable {
     case internalError = "internal"
 }
 
+/// What is left of a key's minute (wire contract §3.2).
+package struct RateLimitState: Sendable, Equatable {
+    package let limit: Int64
+    package let remaining: Int64
+    package let resetsAt: Instant
+
+    package init(limit: Int64, remaining: Int64, resetsAt: Instant) {
+        self.limit = limit
+        self.remaining = remaining
+        self.resetsAt = resetsAt
+    }
+}
+
 /// The one error a verb throws on purpose.
 package struct VaultError: Error, Sendable {
     package let code: ErrorCode
@@ -78,6 +93,8 @@ package struct VaultError: Error, Sendable {
     package var details: JSONObject
     /// Members at the top level of the body beside `error` and `message` (wire contract §5.4, third column).
     package var members: JSONObject
+    /// For the `X-RateLimit-…` headers of a refused request.
+    package var rateLimit: RateLimitState?
     /// Whole seconds for `Retry-After`.
     package var retryAfterSeconds: Int?
     /// For the log: a description made by us, never rendered to a caller.

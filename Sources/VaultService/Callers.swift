@@ -31,6 +31,8 @@ package struct AppCaller: Sendable {
     package let appID: AppID
     package let keyID: APIKeyID
     package let keyPrefix: String
+    /// A key of type `agent` that no managed agent owns: it holds only what was delegated to it, and nothing can be yet.
+    package let isAgentKey: Bool
     package let scopes: GrantedScopes
     package let actorID: ActorID?
     /// `X-Alter-Caller`: a label, not an identity.

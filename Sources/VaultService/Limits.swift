@@ -12,6 +12,8 @@ package enum Limits {
     package static let connectSessionSeconds: Int64 = 600
     /// A management query; no list has more than a dozen parameters.
     package static let queryItemsMax = 50
+    /// Before a provider that failed is asked again who has consented.
+    package static let identificationPauses: [Duration] = [.milliseconds(200), .milliseconds(800)]
     /// Management lists.
     package static let pageDefault = 100
     package static let pageMax = 1000

@@ -86,7 +86,9 @@ extension Vault {
 
     /// Notes in the key store how far the trail has come, so that a cut or an older copy of the database shows.
     package func noteAuditHead() throws {
-        guard case .intact = try verifyAuditEnd(), let head = try read({ try $0.auditHead(key: auditKey) }) else { return }
+        guard case .intact = try verifyAuditEnd(), let head = try read({ try $0.auditHead(key: auditKey) }) else {
+            return
+        }
         try keys.setAuditAnchor(head)
     }
 
@@ -104,7 +106,7 @@ extension Vault {
         let reported = entry
         let auditKey = auditKey
         let isFound = try await write { transaction in
-            guard let grantID = GrantID(report.grantID),
+            guard !caller.isAgentKey, let grantID = GrantID(report.grantID),
                 let record = try transaction.grant(grantID, appID: caller.appID)
             else {
                 return false

@@ -165,12 +165,14 @@ extension Vault {
 
     private static func rateLimited(_ window: RateWindow, at time: Instant) -> VaultError {
         let wait = max(1, Int(window.endsAt.seconds - time.seconds))
-        return VaultError(
+        var error = VaultError(
             .rateLimitExceeded, "The key's limit of \(window.limit) requests a minute is used up.",
             members: [
                 "retry_after": .integer(wait), "scope": "api_key", "limit": .integer(window.limit),
                 "window_seconds": 60,
             ], retryAfterSeconds: wait)
+        error.rateLimit = window.state
+        return error
     }
 
     private func caller(
@@ -186,22 +188,27 @@ extension Vault {
         }
         if let rule = headers.requestRule, !rule.isEmpty { try Self.checkRequestRule(rule) }
         return AppCaller(
-            appID: key.appID, keyID: key.id, keyPrefix: key.prefix, scopes: scopes,
-            actorID: try await actor(headers, appID: key.appID), callerLabel: headers.caller,
+            appID: key.appID, keyID: key.id, keyPrefix: key.prefix, isAgentKey: key.keyType == .agent, scopes: scopes,
+            actorID: try await actor(headers, key: key), callerLabel: headers.caller,
             context: try Self.context(headers.context), hasRequestRule: headers.requestRule?.isEmpty == false,
             isKeyDeprecated: key.deprecatedAt != nil, rateWindow: rateWindow, origin: origin)
     }
 
     /// A label gets an actor of the app; a UUID claims to be a managed agent, and this app has none.
-    private func actor(_ headers: SignatureHeaders, appID: AppID) async throws -> ActorID? {
+    private func actor(_ headers: SignatureHeaders, key: APIKeyRecord) async throws -> ActorID? {
+        let appID = key.appID
         guard let caller = headers.caller else {
-            guard let text = headers.actorID, let id = ActorID(text) else { return nil }
-            return id
+            // Only an id that was given out here; any other names nobody.
+            return try headers.actorID.flatMap(ActorID.init).flatMap { id in try read { try $0.actor(id, appID: appID) }
+            }
         }
         guard let callerType = headers.callerType, ["agent", "service"].contains(callerType),
             (1...255).contains(caller.utf8.count)
         else { throw VaultError(.invalidRequest, "X-Alter-Caller and X-Alter-Caller-Type belong together.") }
         guard Identifier<ActorNoun>(caller.lowercased()) == nil else {
+            guard key.keyType != .agent else {
+                throw VaultError(.callerAgentMismatch, "The key belongs to another agent than the caller names.")
+            }
             throw VaultError(.callerAgentUnresolved, "The calling agent is not an active agent of this app.")
         }
         if let known = try read({ try $0.actor(appID: appID, caller: caller, callerType: callerType) }) { return known }

@@ -75,6 +75,15 @@ extension Vault {
         let opened = entry
         let auditKey = auditKey
         try await write { transaction in
+            // Ended between the check above and now: then nothing of the user's is opened.
+            if let userID = session.userID, let current = try transaction.user(userID, appID: session.appID)?.user {
+                switch current.status {
+                case .suspended: throw VaultError.userSuspended
+                case .deprovisioned: throw VaultError.userDeprovisioned
+                case .active where current.epoch != session.userEpoch: throw VaultError.userDeprovisioned
+                case .active: break
+                }
+            }
             try transaction.insertConnectSession(session)
             try transaction.appendAudit(opened, key: auditKey)
         }

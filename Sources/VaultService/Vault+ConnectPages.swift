@@ -336,8 +336,13 @@ extension Vault {
             headers += provider.template.apiHeaders.compactMap { header in
                 header.value.map { (name: header.name, value: $0) }
             }
-            let response = try await send(
-                OutgoingRequest(method: "GET", address: try WebAddress(userinfoURL), headers: headers))
+            let request = OutgoingRequest(method: "GET", address: try WebAddress(userinfoURL), headers: headers)
+            // Only a question: a person who has consented is not sent away for one answer that failed.
+            var response = try await send(request)
+            for pause in Limits.identificationPauses where response.status >= 500 {
+                try await Task.sleep(for: pause)
+                response = try await send(request)
+            }
             guard response.status == 200,
                 let account = ConnectedAccount(try JSON(parsing: response.body), provider.template)
             else {
@@ -361,9 +366,11 @@ extension Vault {
         let dataKey = try await dataKey(forSession: id, app: app)
         let outcome = try await write { transaction -> (view: ConnectView, isKept: Bool) in
             guard var session = try transaction.connectSession(id) else { throw Self.noConnectSession }
-            guard let dataKey, session.status == .open, try self.mayStore(session, dataKeyID: dataKey.id, in: transaction)
+            guard let dataKey, session.status == .open,
+                try self.mayStore(session, dataKeyID: dataKey.id, in: transaction)
             else {
-                try self.dropLate(answer, account: account, session: session, app: app, provider: provider, in: transaction)
+                try self.dropLate(
+                    answer, account: account, session: session, app: app, provider: provider, in: transaction)
                 return (try self.connectView(session, in: transaction), false)
             }
             let connection = NewConnection(
@@ -393,7 +400,8 @@ extension Vault {
 
     /// The key of the session's user, made at the first connection; the app's own key when there is no user. `nil` when the
     /// user is not active any more.
-    private func dataKey(forSession id: ConnectSessionID, app: AppRecord) async throws -> (id: DataKeyID, key: DataKey)? {
+    private func dataKey(forSession id: ConnectSessionID, app: AppRecord) async throws -> (id: DataKeyID, key: DataKey)?
+    {
         guard let keyID = try await dataKeyID(forSession: id, app: app) else { return nil }
         do { return (keyID, try keys.dataKey(keyID)) } catch KeyStoreError.keyDestroyed { return nil }
     }

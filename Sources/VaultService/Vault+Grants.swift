@@ -37,6 +37,7 @@ extension Vault {
     package func grants(_ caller: AppCaller, filter: GrantFilter, userToken: String?, offset: Int64, limit: Int64)
         async throws -> GrantPage
     {
+        guard !caller.isAgentKey else { return GrantPage(grants: [], total: 0) }
         var filter = filter
         if let userToken { filter.userID = try await activeUser(caller, token: userToken).user.id }
         return try read { transaction in
@@ -60,7 +61,8 @@ extension Vault {
             user = record
         }
         let grant = try read { transaction -> Grant in
-            guard let grantID = GrantID(id), let record = try transaction.grant(grantID, appID: caller.appID),
+            guard !caller.isAgentKey, let grantID = GrantID(id),
+                let record = try transaction.grant(grantID, appID: caller.appID),
                 user == nil || record.grant.userID == user?.user.id
             else { throw VaultError(.grantNotFound, "No such grant.") }
             return record.grant
@@ -103,6 +105,9 @@ extension Vault {
     package func mintGrant(_ caller: AppCaller, _ id: String, label: String, terms: GrantPolicyTerms) async throws
         -> GrantDetails
     {
+        guard !caller.isAgentKey else {
+            throw VaultError(.agentsCannotMint, "Only the app's own keys mint grants.")
+        }
         let time = now()
         let auditKey = auditKey
         let entry = caller.entry("grant.minted", .none, at: time)
@@ -146,9 +151,9 @@ extension Vault {
         let auditKey = auditKey
         let reported = entry
         let isFound = try await write { transaction in
-            guard let grantID = GrantID(id), let record = try transaction.grant(grantID, appID: caller.appID) else {
-                return false
-            }
+            guard !caller.isAgentKey, let grantID = GrantID(id),
+                let record = try transaction.grant(grantID, appID: caller.appID)
+            else { return false }
             // Only consent can heal the flag, and nobody consents to a secret of the app.
             if record.grant.kind == .oauth { try transaction.setScopeMismatch(grantID, true) }
             var entry = reported

@@ -71,7 +71,8 @@ extension Vault {
             ("revocation_url", custom.revocationURL), ("userinfo_url", custom.userinfoURL),
         ]
         let problems = addresses.compactMap { name, address in
-            address?.hasPrefix("https://") == false ? FieldProblem(field: name, problem: "must begin with https://") : nil
+            address?.hasPrefix("https://") == false
+                ? FieldProblem(field: name, problem: "must begin with https://") : nil
         }
         if !problems.isEmpty { throw VaultError.validation(problems) }
     }

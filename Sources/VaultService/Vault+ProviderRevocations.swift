@@ -38,7 +38,8 @@ extension Vault {
     }
 
     /// What a provider just issued and nobody may keep.
-    func owed(for answer: TokenAnswer, providerID: String, userID: UserID?, grantID: GrantID? = nil) -> [OwedRevocation] {
+    func owed(for answer: TokenAnswer, providerID: String, userID: UserID?, grantID: GrantID? = nil) -> [OwedRevocation]
+    {
         [("refresh_token", answer.refreshToken), ("access_token", answer.accessToken)].compactMap { hint, token in
             token.map {
                 OwedRevocation(providerID: providerID, grantID: grantID, userID: userID, hint: hint, token: $0)
@@ -55,9 +56,12 @@ extension Vault {
             Set(owed.map(\.providerID)).map { id in
                 (id, try template(id, appID: app.id, in: transaction)?.revocation.address)
             }, uniquingKeysWith: { first, _ in first })
-        func isSendable(_ item: OwedRevocation) -> Bool { item.token != nil && addresses[item.providerID] ?? nil != nil }
+        func isSendable(_ item: OwedRevocation) -> Bool {
+            item.token != nil && addresses[item.providerID] ?? nil != nil
+        }
         let oneOff =
-            owed.contains(where: isSendable) ? try keys.createDataKey(purpose: Self.revocationKeyPurpose, now: time) : nil
+            owed.contains(where: isSendable)
+            ? try keys.createDataKey(purpose: Self.revocationKeyPurpose, now: time) : nil
         for item in owed {
             let id = RevocationID()
             if let token = item.token, let oneOff, isSendable(item) {
@@ -95,9 +99,13 @@ extension Vault {
     /// One round over what is due. Each revocation is called and its outcome stored on its own.
     package func runDueRevocations() async throws {
         let due = try read { try $0.dueRevocations(now: now(), limit: Limits.revocationsPerRound) }
+        // One after the other at each provider, side by side at different ones: a slow one keeps nobody else waiting.
+        let queues = Dictionary(grouping: due) { "\($0.appID):\($0.providerID)" }
         try await withThrowingTaskGroup(of: Void.self) { group in
-            for revocation in due {
-                group.addTask { try await settle(revocation, try await outcome(of: revocation)) }
+            for queue in queues.values {
+                group.addTask {
+                    for revocation in queue { try await settle(revocation, try await outcome(of: revocation)) }
+                }
             }
             try await group.waitForAll()
         }

@@ -160,7 +160,8 @@ extension Vault {
             if let ended = ReleaseDecision.standingRefusal(facts) { return ended }
             if isUnauthorized, let credential = facts.credential {
                 try self.noteUnauthorized(
-                    credential, grant: facts.grant, tokenGeneration: entry.details["token_generation"]?.string, at: time,
+                    credential, grant: facts.grant, tokenGeneration: entry.details["token_generation"]?.string,
+                    at: time,
                     in: transaction)
             }
             return nil
@@ -260,7 +261,9 @@ struct Redaction {
     init(of token: Secret, injection: CredentialInjection) {
         var forms = [token.withBytes { $0 }]
         forms.append(FormEncoding.component(forms[0]))
-        if injection.format.hasPrefix("Basic "), let pair = Data(base64Encoded: Data(forms[0])) { forms.append(Array(pair)) }
+        if injection.format.hasPrefix("Basic "), let pair = Data(base64Encoded: Data(forms[0])) {
+            forms.append(Array(pair))
+        }
         // Shorter ones would also hit innocent text. The longest goes first: another may be a part of it.
         needles = Set(forms).filter { $0.count >= 8 }.sorted { $0.count > $1.count }
     }

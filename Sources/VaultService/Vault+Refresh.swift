@@ -80,7 +80,8 @@ extension Vault {
         }
     }
 
-    private func renewed(_ old: CredentialRecord, by answer: TokenAnswer, at time: Instant) throws -> CredentialRecord? {
+    private func renewed(_ old: CredentialRecord, by answer: TokenAnswer, at time: Instant) throws -> CredentialRecord?
+    {
         var renewed = old
         renewed.credential.version += 1
         renewed.credential.tokenGeneration = Identifier<CredentialNoun>().text
@@ -178,7 +179,9 @@ extension Vault {
             hint: "Ask the user to connect the account again.", members: ["provider_id": .string(record.providerID)])
     }
 
-    private func deathEntry(_ credential: Credential, providerID: String, reason: String, at time: Instant) -> AuditEntry {
+    private func deathEntry(_ credential: Credential, providerID: String, reason: String, at time: Instant)
+        -> AuditEntry
+    {
         AuditEntry(
             event: "credential.died", principal: .system, occurredAt: time, appID: credential.appID,
             userID: credential.userID, providerID: providerID,

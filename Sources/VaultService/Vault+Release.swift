@@ -147,7 +147,8 @@ extension Vault {
             }
         } catch is CredentialGone {
             throw try decision(on: use).refusal ?? VaultError(.grantDeleted, "The stored credential was destroyed.")
-        } catch var error as VaultError where error.code == .credentialRevoked || error.code == .tokenRefreshInProgress {
+        } catch var error as VaultError where error.code == .credentialRevoked || error.code == .tokenRefreshInProgress
+        {
             // A credential may serve several grants: whoever refreshed it, each caller hears of its own.
             error.members["grant_id"] = use.grantID.json
             throw error
@@ -260,6 +261,12 @@ extension Vault {
     private func resolveGrant(
         _ caller: AppCaller, _ request: ReleaseRequest, user: UserRecord?, in transaction: Transaction
     ) throws -> GrantRecord {
+        if caller.isAgentKey {
+            guard request.grantID == nil else { throw Self.grantNotFound(request) }
+            throw VaultError(
+                .noDelegatedGrant, "No grant was delegated to this agent.",
+                members: ["provider_id": .optional(request.providerID)])
+        }
         if let text = request.grantID {
             guard let id = GrantID(text), let record = try transaction.grant(id, appID: caller.appID) else {
                 throw Self.grantNotFound(request)

@@ -62,7 +62,8 @@ package struct Vault: Sendable {
         try await closeInterruptedUses(startedBefore: now().adding(seconds: 1))
         try await endUsersWithoutKeys()
         if case .broken(let sequence, let reason) = try verifyAuditEnd() {
-            logger.critical("the audit trail does not hold", metadata: ["record": "\(sequence)", "reason": "\(reason)"])
+            logger.critical(
+                "the audit trail does not hold", metadata: ["record": "\(sequence)", "reason": "\(reason)"])
         }
     }
 

@@ -57,6 +57,9 @@ package struct RateWindow: Sendable {
     package let endsAt: Instant
 
     package var isExceeded: Bool { used > limit }
+    package var state: RateLimitState {
+        RateLimitState(limit: limit, remaining: max(0, limit - used), resetsAt: endsAt)
+    }
 }
 
 extension Transaction {
@@ -126,6 +129,10 @@ extension Transaction {
         try row(
             "SELECT id FROM actors WHERE app_id = ?1 AND caller = ?2 AND caller_type = ?3", appID, caller, callerType
         )?.id("id")
+    }
+
+    package func actor(_ id: ActorID, appID: AppID) throws -> ActorID? {
+        try row("SELECT id FROM actors WHERE id = ?1 AND app_id = ?2", id, appID)?.id("id")
     }
 
     package func insertActor(appID: AppID, caller: String, callerType: String, now: Instant) throws -> ActorID? {

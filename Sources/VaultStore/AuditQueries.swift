@@ -59,7 +59,9 @@ extension Transaction {
         Digest.sha256(previous + Array("\(sequence):".utf8) + Array(record.utf8))
     }
 
-    private static func headBytes(_ head: AuditHead) -> [UInt8] { Array("audit-head:\(head.sequence):".utf8) + head.hash }
+    private static func headBytes(_ head: AuditHead) -> [UInt8] {
+        Array("audit-head:\(head.sequence):".utf8) + head.hash
+    }
 
     /// The end of the chain, held against its authentication; `nil` before the first record.
     package func auditHead(key: DigestKey) throws -> AuditHead? {

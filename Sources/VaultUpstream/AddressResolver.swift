@@ -8,9 +8,11 @@ import Synchronization
 import VaultDomain
 
 final class AddressResolver: Sendable {
-    /// A hostile name server can hold a thread for its whole time-out; more names than this in waiting are refused.
-    private static let threadCount = 8
+    /// A hostile name server can hold a thread for its whole time-out; more names than this in waiting are refused, and of
+    /// one domain far fewer, so that nobody's slow names keep everybody else from being resolved.
+    private static let threadCount = 32
     private static let lookupsMax = 256
+    private static let lookupsPerDomainMax = 8
     private static let keptMax = 1024
     private static let keptFor = Duration.seconds(10)
     /// No honest name has more (row 23: a thousand records).
@@ -66,10 +68,18 @@ final class AddressResolver: Sendable {
                 state.waiting[host]?[ticket] = waiter
                 return .joined
             }
-            guard state.waiting.count < Self.lookupsMax else { return .known(.failure(.unresolvable)) }
+            let domain = Self.domain(of: host)
+            guard state.waiting.count < Self.lookupsMax,
+                state.waiting.keys.count(where: { Self.domain(of: $0) == domain }) < Self.lookupsPerDomainMax
+            else { return .known(.failure(.unresolvable)) }
             state.waiting[host] = [ticket: waiter]
             return .lookUp
         }
+    }
+
+    /// The last two labels: what one owner can make up names under.
+    private static func domain(of host: String) -> Substring {
+        host.split(separator: ".").suffix(2).first.map { host[$0.startIndex...] } ?? host[...]
     }
 
     private func lookUp(_ host: String) {

@@ -67,8 +67,11 @@ package final class GuardedClient: Sendable {
             let client = try clients.acquire(key)
             defer { clients.release(key) }
             do {
-                return try await exchange(request, headers: headers, with: client, progress: progress)
+                let response = try await exchange(request, headers: headers, with: client, progress: progress)
+                clients.note(key, isAnswering: true)
+                return response
             } catch let caught as OutgoingFailure where caught == .unreachable {
+                clients.note(key, isAnswering: false)
                 failure = caught
             }
         }
@@ -258,6 +261,8 @@ private final class PinnedClients: Sendable {
     private struct Entry {
         let client: HTTPClient
         var calls: Int
+        /// Whether the last call to the address got through.
+        var isAnswering = false
         var lastUsed: ContinuousClock.Instant
     }
 
@@ -267,7 +272,8 @@ private final class PinnedClients: Sendable {
         var isShutDown = false
     }
 
-    private static let connectSecondsMax: Int64 = 5
+    /// Short enough for a second address within the time limit of any call.
+    private static let connectSecondsMax: Int64 = 3
     private static let idleSecondsMax: Int64 = 60
     private static let connectionIdleSecondsMax: Int64 = 30
     private static let connectionsPerAddressMax = 128
@@ -281,11 +287,21 @@ private final class PinnedClients: Sendable {
         for entry in state.withLock({ $0.entries }).values { entry.client.shutdown { _ in } }
     }
 
-    /// Addresses that are connected already come first; otherwise the order stays.
+    /// Addresses that answered last come first; then both families take turns (RFC 8305 §4), so that a machine whose way to
+    /// one of them is broken reaches the other.
     func sorted(_ keys: [Key]) -> [Key] {
-        state.withLock { state in
-            keys.filter { state.entries[$0] != nil } + keys.filter { state.entries[$0] == nil }
-        }
+        let answering = state.withLock { state in keys.filter { state.entries[$0]?.isAnswering == true } }
+        let others = keys.filter { !answering.contains($0) }
+        let families = [
+            others.filter { $0.address.isV4 == others.first?.address.isV4 },
+            others.filter { $0.address.isV4 != others.first?.address.isV4 },
+        ]
+        let turns = (0..<others.count).flatMap { index in families.compactMap { $0.dropFirst(index).first } }
+        return answering + turns
+    }
+
+    func note(_ key: Key, isAnswering: Bool) {
+        state.withLock { $0.entries[key]?.isAnswering = isAnswering }
     }
 
     /// Every acquired client is released.
@@ -293,7 +309,10 @@ private final class PinnedClients: Sendable {
         let (client, idle) = state.withLock { state -> (HTTPClient?, [HTTPClient]) in
             guard !state.isShutDown, state.calls < Self.callsMax else { return (nil, []) }
             let client = state.entries[key]?.client ?? Self.makeClient(key)
-            state.entries[key] = Entry(client: client, calls: (state.entries[key]?.calls ?? 0) + 1, lastUsed: .now)
+            var entry = state.entries[key] ?? Entry(client: client, calls: 0, lastUsed: .now)
+            entry.calls += 1
+            entry.lastUsed = .now
+            state.entries[key] = entry
             state.calls += 1
             return (client, Self.removeIdle(from: &state))
         }

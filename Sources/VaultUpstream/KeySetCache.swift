@@ -10,8 +10,13 @@ import VaultDomain
 package struct KeySetUnavailable: Error, Equatable, Sendable {
     /// Safe to show to an operator.
     package let reason: String
+    /// The issuer did answer, and no key of it is left: its earlier keys are withdrawn, not out of reach.
+    let isWithdrawal: Bool
 
-    package init(reason: String) { self.reason = reason }
+    package init(reason: String, isWithdrawal: Bool = false) {
+        self.reason = reason
+        self.isWithdrawal = isWithdrawal
+    }
 }
 
 package actor KeySetCache {
@@ -162,7 +167,9 @@ package actor KeySetCache {
         } catch {
             throw KeySetUnavailable(reason: "it is not valid JSON")
         }
-        guard !keySet.isEmpty else { throw KeySetUnavailable(reason: "it has no key that can verify signatures") }
+        guard !keySet.isEmpty else {
+            throw KeySetUnavailable(reason: "it has no key that can verify signatures", isWithdrawal: true)
+        }
         return keySet
     }
 
@@ -185,7 +192,8 @@ package actor KeySetCache {
     }
 
     private static func usableKeySet(_ entry: Entry, _ now: Instant) -> JSONWebKeySet? {
-        isWithin(usableSeconds, since: entry.loadedAt, now) ? entry.keySet : nil
+        let limit = entry.failure?.error.isWithdrawal == true ? freshSeconds : usableSeconds
+        return isWithin(limit, since: entry.loadedAt, now) ? entry.keySet : nil
     }
 
     /// A time in the future is none to count from: the clock was set back, and the age is unknown.

@@ -2,6 +2,7 @@ import ArgumentParser
 import DevelopmentPeers
 import Foundation
 import Logging
+import UnixSignals
 import VaultAPI
 import VaultServer
 import VaultUpstream
@@ -19,13 +20,39 @@ struct DemoCommand: AsyncParsableCommand {
     func run() async throws {
         let folder = FileManager.default.temporaryDirectory.path + "/sallyport-demo-" + UUID().uuidString.lowercased()
         let narrator = Narrator()
-        do {
-            try await Self.tell(narrator, folder: folder, staysUp: !once)
-            try FileManager.default.removeItem(atPath: folder)
-        } catch let failure as DemoFailure {
-            narrator.fail(failure.description)
-            try FileManager.default.removeItem(atPath: folder)
-            Foundation.exit(1)
+        let failure = await Self.failure(narrator, folder: folder, staysUp: !once)
+        // Keys and tokens of the story: whatever happened, they do not stay.
+        if FileManager.default.fileExists(atPath: folder) { try FileManager.default.removeItem(atPath: folder) }
+        guard let failure else { return }
+        narrator.fail(failure)
+        Foundation.exit(1)
+    }
+
+    /// Tells the story until it ends or somebody asks to stop; what did not hold, if anything.
+    private static func failure(_ narrator: Narrator, folder: String, staysUp: Bool) async -> String? {
+        await withTaskGroup(of: String?.self) { group in
+            group.addTask {
+                do {
+                    try await tell(narrator, folder: folder, staysUp: staysUp)
+                    return nil
+                } catch let failure as DemoFailure {
+                    return failure.description
+                } catch is CancellationError {
+                    return nil
+                } catch {
+                    return "\(error)"
+                }
+            }
+            group.addTask {
+                for await _ in await UnixSignalsSequence(trapping: .sigint, .sigterm) {
+                    return narrator.isFinished ? nil : "it was interrupted"
+                }
+                return nil
+            }
+            let first = await group.next() ?? nil
+            group.cancelAll()
+            await group.waitForAll()
+            return first
         }
     }
 
@@ -43,6 +70,7 @@ struct DemoCommand: AsyncParsableCommand {
                         http: DemoHTTP(send: { try await client.send($0) }))
                     var story = DemoStory(world: world, narrator: narrator)
                     try await story.tell()
+                    narrator.finish()
                     if staysUp { try await Self.stayUp(narrator, world) }
                     await client.shutdown()
                 }
@@ -55,7 +83,7 @@ struct DemoCommand: AsyncParsableCommand {
         async throws
     {
         var input = ServerSettings.Input()
-        input.listen = "127.0.0.1:\(try FreePort.find())"
+        input.listen = "127.0.0.1:\(try await FreePort.find(on: "127.0.0.1"))"
         input.dataDirectory = folder
         input.isDevelopment = true
         let settings = InstallationOptions.settings(input)
@@ -101,24 +129,4 @@ struct DemoFailure: Error, CustomStringConvertible {
     let description: String
 
     init(_ description: String) { self.description = description }
-}
-
-enum FreePort {
-    /// A port that nobody listens on at this moment.
-    static func find() throws -> Int {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        guard descriptor >= 0 else { throw DemoFailure("no socket can be opened") }
-        defer { close(descriptor) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let isBound = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
-            }
-        }
-        guard isBound else { throw DemoFailure("no free port can be found") }
-        return Int(UInt16(bigEndian: address.sin_port))
-    }
 }

@@ -4,8 +4,16 @@ import VaultAPI
 import VaultCrypto
 import VaultServer
 import VaultService
+import VaultStore
 
 // The story. Each step does one thing over HTTP, looks at both ends, and says what it saw.
+
+/// What the vault holds or was told in the story and must never show.
+actor DemoSecrets {
+    private(set) var all: Set<String> = []
+
+    func note(_ secrets: String...) { all.formUnion(secrets.filter { !$0.isEmpty }) }
+}
 
 /// Where the story plays.
 struct DemoWorld: Sendable {
@@ -14,6 +22,7 @@ struct DemoWorld: Sendable {
     let identityProvider: DevelopmentIdentityProvider
     let oauthProvider: DevelopmentOAuthProvider
     let http: DemoHTTP
+    let secrets = DemoSecrets()
 
     static let audience = "https://api.example.test"
     static let person = "auth0|ada"
@@ -27,6 +36,24 @@ struct DemoWorld: Sendable {
             if data.range(of: pattern) != nil { return true }
         }
         return false
+    }
+
+    /// Throws when any secret so far, or any token the provider ever issued, stands in a file in plain text.
+    func requireSilentFiles() async throws -> Int {
+        let all = await secrets.all.union(oauthProvider.issuedTokens)
+        for secret in all { try check(try !filesHold(secret), "a secret stands in the vault’s files in plain text") }
+        return all.count
+    }
+
+    /// How many users have a data key in the key store.
+    func userKeyCount() throws -> Int {
+        let text = try String(contentsOfFile: folder + "/master.key", encoding: .utf8)
+        guard let bytes = Data(base64Encoded: text.trimmingCharacters(in: .whitespacesAndNewlines)),
+            let master = MasterKey(Array(bytes))
+        else { throw DemoFailure("the master key cannot be read") }
+        let keys = try KeyStore(sqlitePath: folder + "/keys.db", masterKey: master)
+        defer { try? keys.close() }
+        return try keys.dataKeyIDs(purpose: "user").count
     }
 }
 
@@ -100,10 +127,11 @@ struct DemoStory {
             let webhooks = try await call("POST", "/\(app)/identity-provider/webhooks", [:], 201)
             _ = try await call(
                 "PUT", "/\(app)/oauth-providers/\(DemoWorld.providerID)", Self.providerSettings(world), 200)
+            let secret = webhooks["signing_secret"]?.string ?? ""
+            await world.secrets.note(pat, key, secret, world.oauthProvider.client.secret.revealed())
             result.put(
                 Setup(
-                    pat: pat, app: app, key: key, webhookURL: webhooks["url"]?.string ?? "",
-                    webhookSecret: webhooks["signing_secret"]?.string ?? ""))
+                    pat: pat, app: app, key: key, webhookURL: webhooks["url"]?.string ?? "", webhookSecret: secret))
             return [
                 "identity provider discovered at \(world.identityProvider.baseURL)",
                 "OAuth provider, API key and lifecycle webhook are in place",
@@ -149,6 +177,7 @@ struct DemoStory {
             let users = try await world.http.json(
                 "GET", "\(world.vaultURL)/api/v1/apps/\(setup.app)/users", bearer: setup.pat)
             try check(users.json["items"]?.array?.first?["group_ids"] == ["engineering"], "Ada’s groups did not arrive")
+            await world.secrets.note(token)
             result.put(token)
             return [
                 "the vault verified her signed token against the provider’s published keys",
@@ -254,12 +283,10 @@ struct DemoStory {
             try check(call.status == 200, "the API refused the token: \(call.status)")
             let seen = await world.oauthProvider.calls.last?.token
             try check(seen == accessToken, "the provider saw another token")
-            for secret in await world.oauthProvider.tokensSeen {
-                try check(try !world.filesHold(secret), "a token stands in the vault’s files in plain text")
-            }
+            let count = try await world.requireSilentFiles()
             return [
                 "a token about to expire was renewed first, and rotated", "the provider saw exactly this token",
-                "none of the tokens it ever issued can be found in the vault’s files",
+                "none of \(count) secrets, every token it ever issued among them, is readable in the vault’s files",
             ]
         }
     }
@@ -280,7 +307,12 @@ struct DemoStory {
             }
             try check(
                 call.query.contains("page=2") && call.query.contains("sort=name"), "the query did not arrive whole")
-            try check(!reply.text.contains(used), "the answer to the app holds the token")
+            let body = Data(base64Encoded: reply.json["body_b64"]?.string ?? "") ?? Data()
+            try check(!body.isEmpty, "the provider's answer did not come back")
+            try check(
+                !reply.text.contains(used) && !String(decoding: body, as: UTF8.self).contains(used),
+                "the answer to the app holds the token")
+            let before = await world.identityProvider.requestCount(on: "/userinfo")
             let elsewhere = try await world.http.signed(
                 "POST", world.vaultURL, "/sdk/proxy", key: setup.key,
                 [
@@ -288,6 +320,8 @@ struct DemoStory {
                     "grant_id": .string(grant),
                 ])
             try check(elsewhere.json["error"]?.string == "blocked_destination", "another host was not refused")
+            let after = await world.identityProvider.requestCount(on: "/userinfo")
+            try check(after == before, "another host was called before it was refused")
             return [
                 "the provider saw the credential, the app never did",
                 "a call to any other host is refused before it is made",
@@ -319,6 +353,7 @@ struct DemoStory {
         let world = world
         try await narrator.step("The identity provider says that Ada is gone") {
             let live = await world.oauthProvider.tokensSeen.last ?? ""
+            try check(try world.userKeyCount() == 1, "Ada has no key of her own")
             let body = await world.identityProvider.deleteUser(DemoWorld.person)
             let started = ContinuousClock.now
             let reply = try await world.http.request(
@@ -330,6 +365,14 @@ struct DemoStory {
                 body: body.bytes)
             let milliseconds = (ContinuousClock.now - started) / .milliseconds(1)
             try check(reply.status == 204, "the webhook answered \(reply.status)")
+            let app = "\(world.vaultURL)/api/v1/apps/\(setup.app)"
+            let users = try await world.http.json("GET", app + "/users", bearer: setup.pat)
+            let grants = try await world.http.json("GET", app + "/grants", bearer: setup.pat)
+            try check(
+                users.json["items"]?.array?.first?["status"] == "deprovisioned", "Ada was not deprovisioned")
+            try check(
+                grants.json["items"]?.array?.allSatisfy { $0["status"] == "revoked" } == true, "a grant lives on")
+            try check(try world.userKeyCount() == 0, "her key is still there")
             for _ in 0..<100 {
                 if await !world.oauthProvider.revokedTokens.isEmpty, await !world.oauthProvider.isLive(live) { break }
                 try await Task.sleep(for: .milliseconds(50))
@@ -383,12 +426,10 @@ struct DemoStory {
             try check(
                 allowed == 1 && denied == 3,
                 "expected 1 allowed and 3 refused retrieves, found \(allowed) and \(denied)")
-            for secret in [setup.key, setup.pat, setup.webhookSecret] {
-                try check(try !world.filesHold(secret), "a secret of the setup stands in the vault’s files")
-            }
+            let count = try await world.requireSilentFiles()
             return [
                 "\(verified.json["records"]?.number?.text ?? "") chained records verified: 1 retrieve allowed, 3 refused, each with its reason",
-                "no key, token or secret of this story is in the database or its write-ahead log",
+                "none of the story’s \(count) keys, tokens and secrets is in any file of the vault",
             ]
         }
     }

@@ -6,8 +6,15 @@ final class Narrator: Sendable {
     private let isTerminal = isatty(STDOUT_FILENO) == 1
     private let hasColor = isatty(STDOUT_FILENO) == 1 && ProcessInfo.processInfo.environment["NO_COLOR"] == nil
     private let number = Mutex(0)
+    private let current = Mutex<String?>(nil)
+    private let hasFinished = Mutex(false)
 
     private static let frames = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"]
+
+    /// Whether the story was told to its end.
+    var isFinished: Bool { hasFinished.withLock { $0 } }
+
+    func finish() { hasFinished.withLock { $0 = true } }
 
     func say(_ line: String) { Terminal.print(line) }
 
@@ -25,6 +32,7 @@ final class Narrator: Sendable {
             return number
         }
         let label = String(repeating: " ", count: number < 10 ? 1 : 0) + "\(number)"
+        current.withLock { $0 = "\(label)  \(title)" }
         let started = ContinuousClock.now
         let proofs = try await withThrowingTaskGroup(of: [String]?.self) { group in
             group.addTask { try await body() }
@@ -50,7 +58,8 @@ final class Narrator: Sendable {
 
     func fail(_ reason: String) {
         if isTerminal { write("\r\u{1B}[K") }
-        say("  " + styled("✗ This step did not hold: ", "31") + reason)
+        if let step = current.withLock({ $0 }) { say("  " + styled(step, "1")) }
+        say("      " + styled("✗ did not hold: ", "31") + reason)
     }
 
     private func spin(_ label: String) async {

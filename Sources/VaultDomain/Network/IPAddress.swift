@@ -198,6 +198,8 @@ package struct IPRange: Hashable, Sendable, CustomStringConvertible {
 // MARK: - Where an address lies
 
 extension IPAddress {
+    /// `0.0.0.0` or `::`: every address of the machine (RFC 4291 §2.5.2).
+    package var isUnspecified: Bool { bytes.allSatisfy { $0 == 0 } }
     package var isLoopback: Bool { Self.isListed(self, in: Self.loopback) }
 
     /// Private use (RFC 1918, RFC 4193) and the shared space of carriers (RFC 6598).

@@ -82,7 +82,8 @@ package struct WebAddress: Hashable, Sendable, CustomStringConvertible {
     package init(encoding text: String) throws(WebAddressError) {
         let whole = Array(text.utf8.prefix(while: { $0 != UInt8(ascii: "#") }))
         let authority = whole.firstRange(of: Array("://".utf8))?.upperBound ?? whole.endIndex
-        let target = whole[authority...].firstIndex { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") } ?? whole.endIndex
+        let target =
+            whole[authority...].firstIndex { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") } ?? whole.endIndex
         let encoded = whole[target...].flatMap { Self.isEncodedByClients($0) ? FormEncoding.component([$0]) : [$0] }
         try self.init(String(decoding: whole[..<target] + encoded, as: UTF8.self))
     }

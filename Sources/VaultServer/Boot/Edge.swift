@@ -153,12 +153,7 @@ struct Edge: HTTPResponder {
         var headers: [(name: String, value: String)] = []
         if let actorID = caller.actorID { headers.append((name: "X-Alter-Actor-ID", value: actorID.text)) }
         if caller.isKeyDeprecated { headers.append((name: "X-Alter-Key-Deprecated", value: "true")) }
-        if let window = caller.rateWindow {
-            headers.append((name: "X-RateLimit-Limit", value: String(window.limit)))
-            headers.append((name: "X-RateLimit-Remaining", value: String(max(0, window.limit - window.used))))
-            headers.append((name: "X-RateLimit-Reset", value: String(window.endsAt.seconds)))
-        }
-        return headers
+        return headers + (caller.rateWindow?.state.headers ?? [])
     }
 
     // MARK: Reading

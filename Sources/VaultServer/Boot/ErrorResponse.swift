@@ -14,10 +14,12 @@ extension ErrorCode {
             .invalidSignature, .timestampOutOfRange, .nonceReplayed, .jwtValidationError:
             401
         case .forbidden, .ipNotAllowed, .insufficientScope, .userSuspended, .userDeprovisioned, .grantRevoked,
-            .grantExpired,
+            .grantExpired, .agentsCannotMint,
             .scopeMismatch, .policyViolation:
             403
-        case .notFound, .callerAgentUnresolved, .identityProviderNotFound, .grantNotFound, .agentNotFound: 404
+        case .notFound, .callerAgentUnresolved, .identityProviderNotFound, .grantNotFound, .noDelegatedGrant,
+            .agentNotFound:
+            404
         case .methodNotAllowed: 405
         case .requestTimeout: 408
         case .identityProviderInactive, .identityProviderExists, .claimMappingsLocked, .ambiguousGrant,
@@ -37,6 +39,16 @@ extension ErrorCode {
     }
 }
 
+extension RateLimitState {
+    var headers: [(name: String, value: String)] {
+        [
+            (name: "X-RateLimit-Limit", value: String(limit)),
+            (name: "X-RateLimit-Remaining", value: String(remaining)),
+            (name: "X-RateLimit-Reset", value: String(resetsAt.seconds)),
+        ]
+    }
+}
+
 extension VaultError {
     /// The envelope that SDK and Management API share (wire contract §5.1).
     var answer: Answer {
@@ -46,6 +58,7 @@ extension VaultError {
         object["hint"] = hint.map(JSON.string)
         if !details.isEmpty { object["details"] = .object(details) }
         var answer = Answer.json(object, status: code.status)
+        answer.headers += rateLimit?.headers ?? []
         if let retryAfterSeconds { answer.headers.append((name: "Retry-After", value: String(retryAfterSeconds))) }
         return answer
     }

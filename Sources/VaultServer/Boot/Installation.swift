@@ -60,7 +60,8 @@ package struct Installation: Sendable {
         case (nil, let id?) where try store.isEmpty() && keys.dataKeyIDs().isEmpty:
             try store.setInstallationID(id)
         case (let store?, let keys?) where store == keys: break
-        default: throw InstallationError(description: "the database and the key store belong to different installations")
+        default:
+            throw InstallationError(description: "the database and the key store belong to different installations")
         }
     }
 

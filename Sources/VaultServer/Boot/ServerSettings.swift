@@ -1,4 +1,5 @@
 import Foundation
+import NIOSSL
 import VaultAPI
 import VaultDomain
 
@@ -32,7 +33,9 @@ package struct ServerSettings: Sendable {
         package init() {}
 
         /// The environment's part of the settings.
-        package init(environment: [String: String]) {
+        package init(environment all: [String: String]) {
+            // An empty variable is how many tools say “not set”.
+            let environment = all.filter { !$0.value.isEmpty }
             listen = environment["SALLYPORT_LISTEN"]
             publicURL = environment["SALLYPORT_PUBLIC_URL"]
             database = environment["SALLYPORT_DATABASE"]
@@ -73,9 +76,11 @@ package struct ServerSettings: Sendable {
         if (input.tlsCertificate == nil) != (input.tlsKey == nil) {
             problems.append("tls: --tls-certificate and --tls-key belong together")
         }
-        for path in [input.tlsCertificate, input.tlsKey].compactMap(\.self)
-        where !FileManager.default.isReadableFile(atPath: path) {
-            problems.append("tls: \(path) cannot be read")
+        if let path = input.tlsCertificate, (try? NIOSSLCertificate.fromPEMFile(path))?.isEmpty != false {
+            problems.append("tls: \(path) holds no certificate in PEM form that can be read")
+        }
+        if let path = input.tlsKey, (try? NIOSSLPrivateKey(file: path, format: .pem)) == nil {
+            problems.append("tls: \(path) holds no private key in PEM form that can be read")
         }
         trustedProxies = []
         for text in (input.trustedProxies ?? "").split(separator: ",").map({ $0.trimmingCharacters(in: .whitespaces) })
@@ -92,6 +97,9 @@ package struct ServerSettings: Sendable {
                 "development: only with a loopback listener, because it lets the vault call private addresses")
         }
         publicURL = Self.publicURL(input.publicURL, &problems)
+        if input.publicURL == nil, IPAddress(listenHost)?.isUnspecified == true {
+            problems.append("public url: is needed when the listener takes every address")
+        }
         guard problems.isEmpty else { throw Invalid(problems: problems) }
     }
 

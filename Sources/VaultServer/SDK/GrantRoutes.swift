@@ -132,7 +132,9 @@ extension SDKRoutes {
     /// The string members of a caller's context, as its signed header has them (wire contract §2.2).
     private static func texts(_ object: JSONObject) -> JSONObject {
         var kept = JSONObject()
-        for (name, value) in object.members.prefix(20) { kept[name] = value.string.map { .string(String($0.prefix(512))) } }
+        for (name, value) in object.members.prefix(20) {
+            kept[name] = value.string.map { .string(String($0.prefix(512))) }
+        }
         return kept
     }
 }
