@@ -79,8 +79,15 @@ extension Vault {
                 return .broken(sequence: 0, reason: "the head of the chain was not written by this installation")
             }
             let end = head?.sequence ?? 0
-            guard let anchor, anchor.sequence > end else { return .intact(records: end) }
-            return .broken(sequence: end + 1, reason: "the trail was cut or rolled back: it went to \(anchor.sequence)")
+            guard let anchor else { return .intact(records: end) }
+            guard anchor.sequence <= end else {
+                return .broken(
+                    sequence: end + 1, reason: "the trail was cut or rolled back: it went to \(anchor.sequence)")
+            }
+            guard try transaction.auditHash(anchor.sequence) == anchor.hash else {
+                return .broken(sequence: anchor.sequence, reason: "the record is not the one that was written here")
+            }
+            return .intact(records: end)
         }
     }
 

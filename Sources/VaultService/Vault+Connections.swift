@@ -130,3 +130,172 @@ extension Vault {
         return .object(object)
     }
 }
+
+// MARK: - From the provider's answer
+
+extension Vault {
+    /// Who the person is at the provider.
+    struct ConnectedAccount: Sendable {
+        /// Empty when the provider has no address to ask: then the user has one account there.
+        let id: String
+        let identifier: String?
+        let displayName: String?
+    }
+
+    struct AccountUnidentified: Error {}
+
+    func identifyAccount(_ answer: TokenAnswer, provider: ConfiguredProvider) async throws -> ConnectedAccount {
+        guard let userinfoURL = provider.template.userinfoURL else {
+            return ConnectedAccount(id: "", identifier: nil, displayName: nil)
+        }
+        do {
+            let token = answer.accessToken.revealed()  // plaintext leaves here
+            var headers = [
+                (name: "Authorization", value: "Bearer " + token), (name: "Accept", value: "application/json"),
+            ]
+            headers += provider.template.apiHeaders.compactMap { header in
+                header.value.map { (name: header.name, value: $0) }
+            }
+            let request = OutgoingRequest(method: "GET", address: try WebAddress(userinfoURL), headers: headers)
+            // Only a question: a person who has consented is not sent away for one answer that failed.
+            var response = try await send(request)
+            for pause in Limits.identificationPauses where response.status >= 500 {
+                try await Task.sleep(for: pause)
+                response = try await send(request)
+            }
+            guard response.status == 200,
+                let account = ConnectedAccount(try JSON(parsing: response.body), provider.template)
+            else {
+                throw AccountUnidentified()
+            }
+            return account
+        } catch is OutgoingFailure {
+            throw AccountUnidentified()
+        } catch is JSONSyntaxError {
+            throw AccountUnidentified()
+        } catch is WebAddressError {
+            throw AccountUnidentified()
+        }
+    }
+
+    func store(
+        _ answer: TokenAnswer, account: ConnectedAccount, session id: ConnectSessionID, app: AppRecord,
+        provider: ConfiguredProvider
+    ) async throws -> ConnectView {
+        let time = now()
+        let dataKey = try await dataKey(forSession: id, app: app)
+        let outcome = try await write { transaction -> (view: ConnectView, isKept: Bool) in
+            guard var session = try transaction.connectSession(id) else { throw Self.noConnectSession }
+            guard let dataKey, session.status == .open,
+                try self.mayStore(session, dataKeyID: dataKey.id, in: transaction)
+            else {
+                try self.dropLate(
+                    answer, account: account, session: session, app: app, provider: provider, in: transaction)
+                return (try self.connectView(session, in: transaction), false)
+            }
+            let connection = NewConnection(
+                answer: answer, account: account, provider: provider, session: session, dataKeyID: dataKey.id,
+                key: dataKey.key, time: time)
+            let result = try self.storeConnection(connection, app: app, in: transaction)
+            session.results.append(result)
+            try self.settle(&session, app: app, in: transaction)
+            return (try self.connectView(session, in: transaction), true)
+        }
+        if !outcome.isKept { revocationSignal.notify() }
+        return outcome.view
+    }
+
+    /// Consent that came when the session was over: nothing is kept, and the provider is told. Except where the same account
+    /// was just connected in another tab: many providers end the whole consent with any of its tokens.
+    private func dropLate(
+        _ answer: TokenAnswer, account: ConnectedAccount, session: ConnectSessionRecord, app: AppRecord,
+        provider: ConfiguredProvider, in transaction: Transaction
+    ) throws {
+        let name = provider.record.providerID
+        let stored = try transaction.credential(
+            appID: app.id, providerID: name, userID: session.userID, accountID: account.id)
+        if session.status == .completed, stored != nil { return }
+        try queueRevocations(owed(for: answer, providerID: name, userID: session.userID), app: app, in: transaction)
+    }
+
+    /// The key of the session's user, made at the first connection; the app's own key when there is no user. `nil` when the
+    /// user is not active any more.
+    private func dataKey(forSession id: ConnectSessionID, app: AppRecord) async throws -> (id: DataKeyID, key: DataKey)?
+    {
+        guard let keyID = try await dataKeyID(forSession: id, app: app) else { return nil }
+        do { return (keyID, try keys.dataKey(keyID)) } catch KeyStoreError.keyDestroyed { return nil }
+    }
+
+    private func dataKeyID(forSession id: ConnectSessionID, app: AppRecord) async throws -> DataKeyID? {
+        let session = try read { try $0.connectSession(id) }
+        guard let userID = session?.userID else { return app.dataKeyID }
+        guard let record = try read({ try $0.user(userID, appID: app.id) }), record.user.status == .active else {
+            return nil
+        }
+        if let dataKeyID = record.dataKeyID { return dataKeyID }
+        let fresh = try keys.createDataKey(purpose: "user", now: now())
+        let kept = try await write { transaction -> DataKeyID? in
+            guard var current = try transaction.user(userID, appID: app.id), current.user.status == .active,
+                current.dataKeyID == nil
+            else { return try transaction.user(userID, appID: app.id)?.dataKeyID }
+            current.dataKeyID = fresh.id
+            try transaction.updateUser(current)
+            return fresh.id
+        }
+        if kept != fresh.id { try await destroyKeys([fresh.id]) }
+        return kept
+    }
+
+    private func mayStore(_ session: ConnectSessionRecord, dataKeyID: DataKeyID, in transaction: Transaction) throws
+        -> Bool
+    {
+        guard let userID = session.userID else { return true }
+        guard let record = try transaction.user(userID, appID: session.appID) else { return false }
+        return record.user.status == .active && record.user.epoch == session.userEpoch && record.dataKeyID == dataKeyID
+    }
+}
+
+extension Vault.ConnectedAccount {
+    /// Reads the provider's answer along the template's paths, or along the usual names.
+    init?(_ answer: JSON, _ template: OAuthProviderTemplate) {
+        func text(_ path: String?) -> String? {
+            guard let value = path.flatMap({ answer.value(atPath: $0) }), let text = value.string ?? value.number?.text
+            else { return nil }
+            return Self.isShowable(text) ? text : nil
+        }
+        func first(_ paths: [String]) -> String? { paths.lazy.compactMap { text($0) }.first }
+        guard
+            let id = text(template.accountIDPath)
+                ?? (template.accountIDPath == nil ? first(["sub", "id", "user_id", "login"]) : nil)
+        else { return nil }
+        let name = text(template.displayNamePath) ?? first(["name", "display_name"])
+        self.id = id
+        identifier = text(template.emailPath) ?? first(["email", "preferred_username", "login"]) ?? id
+        displayName = name
+    }
+
+    private static func isShowable(_ text: String) -> Bool {
+        (1...320).contains(text.unicodeScalars.count)
+            && !text.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7F }
+    }
+}
+
+extension JSON {
+    /// The value at a dotted path; `[n]` selects an element of an array.
+    func value(atPath path: String) -> JSON? {
+        path.split(separator: ".").reduce(self as JSON?) { current, step in
+            let parts = step.split(separator: "[", omittingEmptySubsequences: true)
+            var value = current
+            for (position, part) in parts.enumerated() {
+                if part.hasSuffix("]"), let index = Int(part.dropLast()) {
+                    value = value?.array.flatMap { $0.indices.contains(index) ? $0[index] : nil }
+                } else if position == 0 {
+                    value = value?[String(part)]
+                } else {
+                    return nil
+                }
+            }
+            return value
+        }
+    }
+}

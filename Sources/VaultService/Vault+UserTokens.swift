@@ -178,7 +178,7 @@ extension Vault {
         }
         let isStale = record.user.lastSeenAt.map { $0.adding(seconds: lastSeenResolutionSeconds) <= now } ?? true
         let factsChanged =
-            updated.user != record.user || updated.emailAsOf != record.emailAsOf
+            !updated.user.hasSameFacts(as: record.user) || updated.emailAsOf != record.emailAsOf
             || updated.displayNameAsOf != record.displayNameAsOf || updated.groupsAsOf != record.groupsAsOf
             || updated.rolesAsOf != record.rolesAsOf
         guard factsChanged || isStale else { return nil }

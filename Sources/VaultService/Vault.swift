@@ -59,12 +59,13 @@ package struct Vault: Sendable {
     package func recover() async throws {
         try await finishKeyDestructions()
         try await destroyOrphanedRevocationKeys()
-        try await closeInterruptedUses(startedBefore: now().adding(seconds: 1))
-        try await endUsersWithoutKeys()
+        // Before anything is appended to it.
         if case .broken(let sequence, let reason) = try verifyAuditEnd() {
             logger.critical(
                 "the audit trail does not hold", metadata: ["record": "\(sequence)", "reason": "\(reason)"])
         }
+        try await closeInterruptedUses(startedBefore: now().adding(seconds: 1))
+        try await endUsersWithoutKeys()
     }
 
     /// A user whose key was destroyed was deprovisioned, whatever an older copy of the database says.

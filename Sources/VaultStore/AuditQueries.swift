@@ -19,6 +19,8 @@ package struct AuditFilter: Sendable {
     package var providerID: String?
     package var userID: UserID?
     package var grantID: GrantID?
+    /// Of a managed agent. There are none yet, so that any of them narrows the list to nothing.
+    package var agentID: String?
 
     package init() {}
 }
@@ -71,6 +73,10 @@ extension Transaction {
         return head
     }
 
+    package func auditHash(_ sequence: Int64) throws -> [UInt8]? {
+        try row("SELECT hash FROM audit_records WHERE sequence = ?1", sequence)?.blob("hash")
+    }
+
     /// Appends the entry; it is durable when the transaction is. A head that this installation did not write is never
     /// built upon: signing what comes after it would make it look right.
     package func appendAudit(_ entry: AuditEntry, key: DigestKey) throws {
@@ -100,11 +106,11 @@ extension Transaction {
             SELECT sequence, record FROM audit_records WHERE app_id = ?1 AND sequence < ?2
                 AND (?3 IS NULL OR occurred_at >= ?3) AND (?4 IS NULL OR occurred_at <= ?4)
                 AND (?5 IS NULL OR event = ?5) AND (?6 IS NULL OR decision = ?6) AND (?7 IS NULL OR provider_id = ?7)
-                AND (?8 IS NULL OR user_id = ?8) AND (?9 IS NULL OR grant_id = ?9)
-            ORDER BY sequence DESC LIMIT ?10
+                AND (?8 IS NULL OR user_id = ?8) AND (?9 IS NULL OR grant_id = ?9) AND ?10 IS NULL
+            ORDER BY sequence DESC LIMIT ?11
             """, appID, sequence, filter.from, filter.to, filter.event, filter.decision, filter.providerID,
             filter.userID,
-            filter.grantID, limit
+            filter.grantID, filter.agentID, limit
         ).map { AuditRecord(sequence: try $0.integer("sequence"), record: try $0.object("record")) }
     }
 

@@ -1,13 +1,15 @@
 """When the identity provider or an operator says that a user is gone, everything of that user ends."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 from alter_sdk import ConnectFlowError, GrantDeletedError, PolicyViolationError
 
+from harness import browser
 from harness.canaries import canary
-from harness.sdk import wait
+from harness.sdk import in_background, wait
 from harness.waiting import eventually
 from harness.webhooks import Auth0Stream, ClerkEndpoint, OperatorDecision
 from harness.world import PROVIDER, World
@@ -147,3 +149,100 @@ def test_a_suspended_user_is_refused_until_restored_and_needs_no_new_consent(con
     world.management.post(f"{path}/restore", {"reason": "back"})
     assert world.request_as(jwt).status_code == 200
     assert world.request(grant_id=grant.grant_id).status_code == 200
+
+
+def test_a_user_who_leaves_during_a_refresh_gets_nothing_of_it_and_the_provider_ends_it(auth0):
+    world, stream = auth0
+    world.oauth.expires_in = 30
+    grant = world.connect(world.jwt())
+    world.oauth.token_delay_seconds = 1.0
+    by_grant = in_background(world.app.request("GET", world.echo, grant_id=grant.grant_id))
+    by_token = in_background(world.app.request("GET", world.echo, provider=PROVIDER, user_token=world.jwt()))
+    eventually(lambda: world.oauth.refreshes, "the refresh is under way")
+    stream.end_user()
+    with pytest.raises(GrantDeletedError):
+        by_grant.result(20)
+    with pytest.raises((PolicyViolationError, GrantDeletedError)):
+        by_token.result(20)
+    eventually(
+        lambda: not any(family.access_tokens for family in world.oauth.families),
+        "what the provider issued meanwhile is revoked as well",
+    )
+    assert world.oauth.calls == []
+    uses = world.audit(event="credential.retrieved")
+    assert [use["decision"] for use in uses] == ["deny", "deny"], "each refused use has its one record"
+
+
+def test_a_proxied_call_that_was_under_way_when_the_user_left_brings_no_answer(auth0):
+    world, stream = auth0
+    grant = world.connect(world.jwt())
+    world.oauth.api_delay_seconds = 1.0
+    call = in_background(world.app.proxy_request("GET", world.echo, grant_id=grant.grant_id))
+    eventually(lambda: world.oauth.calls, "the provider is called")
+    stream.end_user()
+    with pytest.raises(GrantDeletedError):
+        call.result(20)
+    [use] = world.audit(event="credential.proxied")
+    assert use["decision"] == "allow" and use["status"] in (200, 401), "the call was made, and the record says so"
+
+
+@pytest.mark.parametrize("code", ["user_deprovisioned", "user_suspended"])
+def test_consent_that_comes_too_late_is_not_kept_and_the_provider_is_told(auth0, code):
+    world, stream = auth0
+    jwt = world.jwt()
+    assert wait(world.app.verify_user_token(jwt)) == world.subject()
+    session = world.start_connect(jwt)
+    world.oauth.token_delay_seconds = 1.0
+    with ThreadPoolExecutor() as pool:
+        browsing = pool.submit(browser.connect, session.connect_url, PROVIDER)
+        eventually(lambda: world.oauth.token_requests, "the code is being exchanged")
+        if code == "user_deprovisioned":
+            stream.end_user()
+        else:
+            world.management.post(f"{world.path}/users/{world.user()['id']}/suspend", {"reason": "on leave"})
+        browsing.result(20)
+    with pytest.raises(ConnectFlowError) as refused:
+        world.outcome(session)
+    assert code in str(refused.value.details)
+    eventually(lambda: world.oauth.revocations, "the provider is told to revoke the tokens")
+    assert world.management.items(f"{world.path}/grants") == []
+
+
+def test_an_older_delete_does_not_undo_a_newer_restore(auth0):
+    world, stream = auth0
+    world.connect(world.jwt())
+    first, late = stream.event(), stream.event()
+    assert stream.send(first, authorization=stream.secret).ok
+    world.management.post(f"{world.path}/users/{world.user()['id']}/restore", {"reason": "it was a mistake"})
+    # The provider reports one deletion twice, under two ids.
+    assert stream.send(late, authorization=stream.secret).ok
+    assert world.user()["status"] == "active"
+    assert stream.send(stream.event(), authorization=stream.secret).ok
+    assert world.user()["status"] == "deprovisioned"
+
+
+def test_a_block_that_arrives_after_its_newer_release_changes_nothing(auth0):
+    world, stream = auth0
+    world.connect(world.jwt())
+    block = stream.event("user.suspended")
+    time.sleep(0.01)
+    release = stream.event("user.unsuspended")
+    assert stream.send(release, authorization=stream.secret).ok
+    assert stream.send(block, authorization=stream.secret).ok
+    assert world.user()["status"] == "active"
+
+
+def test_events_find_the_user_by_every_subject_that_the_mapped_id_came_with(server, management):
+    world = World(server, management, idp_type="auth0", user_id_claim="email")
+    stream = Auth0Stream(world)
+    grant = world.connect(world.jwt())
+    twin = world.idp.mint({"sub": world.subject("alice-by-password"), "email": "alice@corp.test"})
+    assert world.request_as(twin).status_code == 200
+    assert stream.send(stream.event(name="alice-by-password"), authorization=stream.secret).ok
+    for token in twin, world.jwt():
+        assert_refused(
+            "user_deprovisioned", world.app.request("GET", world.echo, provider=PROVIDER, user_token=token)
+        )
+    with pytest.raises(GrantDeletedError):
+        world.request(grant_id=grant.grant_id)
+    world.close()

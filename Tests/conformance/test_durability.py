@@ -2,6 +2,7 @@
 
 import os
 import random
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from alter_sdk import AlterSDKError, GrantDeletedError, GrantRevokedError, Polic
 from harness.canaries import readable_in
 from harness.management import Management
 from harness.sdk import wait
+from harness.server import Server
 from harness.webhooks import Auth0Stream
 from harness.world import World
 
@@ -137,3 +139,92 @@ def test_no_secret_is_readable_in_the_data_folder_or_in_the_log_while_the_server
     world.proxy(grant_id=grant.grant_id)
     world.add_secret("stats", "bearer", {"token": "a-static-token-of-a-provider"})
     assert readable_in(world.server.files()) == []
+
+
+# Files that do not belong together
+
+
+def test_a_restored_backup_of_the_database_brings_nobody_back(new_server):
+    server = new_server
+    server.start()
+    world = World(server, Management(server.url, server.create_operator().pat), idp_type="auth0")
+    stream = Auth0Stream(world)
+    grant = world.connect(world.jwt())
+    kept = world.connect(world.jwt("bob"), account="bob")
+    assert server.stop() == 0
+    backup = {path: path.read_bytes() for path in server.data.glob("sallyport.db*")}
+    server.start()
+    assert stream.send(stream.event(), authorization=stream.secret).ok
+    assert server.stop() == 0
+
+    for path, content in backup.items():
+        path.write_bytes(content)
+    server.start()
+    with pytest.raises(GrantDeletedError):
+        world.request(grant_id=grant.grant_id)
+    with pytest.raises(PolicyViolationError) as refused:
+        wait(world.app.create_connect_session(allowed_providers=["acme"], user_token=world.jwt()))
+    assert refused.value.policy_error == "user_deprovisioned"
+    assert world.user()["status"] == "deprovisioned"
+    assert world.request(grant_id=kept.grant_id).json()["account"] == "bob"
+    # The trail was rolled back with the database, and does not hide it.
+    verified = server.run("audit", "verify", "--data-dir", str(server.data))
+    assert (verified.returncode, "rolled back" in verified.stderr or "not the one" in verified.stderr) == (1, True)
+    assert "does not hold" in server.log.read_text()
+    world.close()
+    assert server.stop() == 0
+
+
+def test_an_emptied_trail_is_noticed(new_server):
+    server = new_server
+    server.start()
+    world = World(server, Management(server.url, server.create_operator().pat))
+    world.connect(world.jwt())
+    assert server.stop() == 0
+    verify = ("audit", "verify", "--data-dir", str(server.data))
+    assert server.run(*verify).returncode == 0
+    with sqlite3.connect(server.data / "sallyport.db") as database:
+        database.executescript("DELETE FROM audit_records; DELETE FROM audit_head;")
+    database.close()
+    emptied = server.run(*verify)
+    assert emptied.returncode == 1 and "record 1" in emptied.stderr
+    world.close()
+
+
+def test_only_one_server_works_on_a_folder_and_commands_work_beside_it(new_server, tmp_path):
+    server = new_server
+    server.start()
+    second = server.run("serve", "--development", "--listen", "127.0.0.1:0", "--data-dir", str(server.data))
+    assert second.returncode == 1 and "another server" in second.stderr
+    assert server.create_operator("beside@example.test").pat
+    assert server.run("audit", "verify", "--data-dir", str(server.data)).returncode == 0
+    nowhere = tmp_path / "mistyped"
+    missing = server.run("audit", "verify", "--data-dir", str(nowhere))
+    assert missing.returncode == 1 and "no installation" in missing.stderr and not nowhere.exists()
+    assert server.stop() == 0
+
+
+def test_a_database_is_not_opened_beside_the_keys_of_another(new_server, tmp_path):
+    server = new_server
+    server.create_operator()
+    other = Server(tmp_path / "other")
+    (tmp_path / "other").mkdir()
+    other.create_operator()
+    mixed = server.run(
+        "audit", "verify", "--data-dir", str(server.data), "--database", f"sqlite:{other.data}/sallyport.db"
+    )
+    assert mixed.returncode == 1 and "different installations" in mixed.stderr
+
+
+def test_the_database_files_are_private_wherever_they_are(new_server, tmp_path):
+    server = new_server
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o755)
+    made = server.run(
+        "operator", "create", "--email", "a@example.test", "--data-dir", str(server.data),
+        "--database", f"sqlite:{elsewhere}/vault.db",
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    files = [*server.data.iterdir(), *elsewhere.iterdir()]
+    assert len(files) >= 3
+    assert [path.name for path in files if path.stat().st_mode & 0o077] == []

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import time
 
 import pytest
 from alter_sdk import (
@@ -25,7 +26,7 @@ from harness.browser import Browser, connect, decline
 from harness.local_http import Answer
 from harness.management import Management, ManagementError
 from harness.oauth_provider import OAuthProvider
-from harness.sdk import open_app, wait, wait_all
+from harness.sdk import in_background, open_app, wait, wait_all
 from harness.waiting import eventually
 from harness.world import PROVIDER
 
@@ -401,6 +402,88 @@ def test_a_refused_refresh_ends_the_credential_until_the_user_connects_again(wor
     world.oauth.expires_in = 3600
     assert world.connect(jwt).grant_id == grant.grant_id
     assert world.request(grant_id=grant.grant_id).status_code == 200
+
+
+def test_a_new_consent_during_a_refresh_keeps_the_connection(world):
+    world.oauth.expires_in = 30
+    jwt = world.jwt()
+    grant = world.connect(jwt)
+    world.oauth.token_delay_seconds = 1.0
+    refreshing = in_background(world.app.request("GET", world.echo, grant_id=grant.grant_id))
+    eventually(lambda: world.oauth.refreshes, "the refresh is under way")
+    world.oauth.token_delay_seconds = 0.0
+    world.oauth.expires_in = 3600
+    assert world.connect(jwt).grant_id == grant.grant_id
+    assert refreshing.result(20).status_code == 200
+    assert world.request(grant_id=grant.grant_id).json()["account"] == "alice"
+    assert world.oauth.revocations == [], "the new consent was revoked with the old one's tokens"
+
+
+def test_a_page_in_place_of_a_token_answer_ends_no_connection(world):
+    world.oauth.expires_in = 30
+    grant = world.connect(world.jwt())
+    for page in (
+        Answer(200, b"<html>back in a minute</html>", {"Content-Type": "text/html"}),
+        Answer(302, b"", {"Location": "https://status.example.test/"}),
+        Answer(503, b"", {}),
+    ):
+        world.oauth.token_failures[:] = [page]
+        # The token at hand is still good for half a minute.
+        assert world.request(grant_id=grant.grant_id).status_code == 200
+        time.sleep(2.1)
+    world.oauth.token_failures.clear()
+    asked = world.oauth.refreshes
+    assert world.request(grant_id=grant.grant_id).status_code == 200
+    assert world.oauth.refreshes == asked + 1
+
+
+def test_an_issued_token_that_cannot_be_used_is_not_asked_for_twice(world):
+    world.oauth.expires_in = 30
+    grant = world.connect(world.jwt())
+    world.oauth.token_failures.append(Answer.json({"access_token": "bad\r\ntoken", "refresh_token": "r2"}))
+    with pytest.raises(CredentialRevokedError):
+        world.request(grant_id=grant.grant_id)
+    asked = world.oauth.refreshes
+    with pytest.raises(CredentialRevokedError):
+        world.request(grant_id=grant.grant_id)
+    assert world.oauth.refreshes == asked
+
+
+def test_a_limited_grant_stays_limited_when_the_account_is_connected_again(world):
+    jwt = world.jwt()
+    grant = world.connect(jwt, grant_policy={"max_ttl_seconds": 3600})
+    again = world.connect(jwt)
+    assert (again.grant_id, again.operation) == (grant.grant_id, "reauth")
+    shown = world.management.get(f"{world.path}/grants/{grant.grant_id}")
+    assert shown["grant_expires_at"] and shown["grant_policy"] == {"max_ttl_seconds": 3600}
+    world.connect(jwt, grant_policy={"max_ttl_seconds": 60})
+    shown = world.management.get(f"{world.path}/grants/{grant.grant_id}")
+    assert shown["grant_policy"] == {"max_ttl_seconds": 60}
+
+
+def test_an_expired_sibling_does_not_make_the_living_grant_ambiguous(world):
+    jwt = world.jwt()
+    grant = world.connect(jwt)
+    wait(world.app.mint_grant(grant.grant_id, label="short", grant_policy={"max_ttl_seconds": 1}))
+    with pytest.raises(AmbiguousGrantError):
+        world.request_as(jwt)
+    time.sleep(1.1)
+    assert world.request_as(jwt).status_code == 200
+
+
+def test_a_provider_whose_answer_about_the_person_fails_once_is_asked_again(world):
+    world.oauth.userinfo_failures = 1
+    assert world.connect(world.jwt()).account_identifier == "alice@provider.test"
+
+
+def test_an_account_that_cannot_be_identified_is_not_kept_and_its_tokens_are_revoked(world):
+    world.oauth.userinfo_failures = 10
+    session = world.start_connect(world.jwt())
+    connect(session.connect_url, PROVIDER)
+    with pytest.raises(ConnectFlowError):
+        world.outcome(session)
+    eventually(lambda: world.oauth.revocations, "the provider is told to revoke what it issued")
+    assert world.management.items(f"{world.path}/grants") == []
 
 
 def test_a_token_that_the_sdk_reports_as_refused_is_not_handed_out_again(connected):

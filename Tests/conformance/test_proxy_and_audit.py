@@ -3,10 +3,11 @@
 import json
 
 import pytest
-from alter_sdk import BackendError, BlockedDestinationError, GrantRevokedError
+from alter_sdk import BackendError, BlockedDestinationError, GrantRevokedError, InsufficientScopeError
 
+from harness.canaries import canary
 from harness.oauth_provider import OAuthProvider
-from harness.sdk import wait
+from harness.sdk import open_app, wait
 from harness.waiting import eventually
 from harness.world import PROVIDER
 
@@ -153,3 +154,103 @@ def test_a_refused_use_is_recorded_as_denied(connected):
     [record] = [record for record in world.audit(grant_id=grant.grant_id) if record["url"] == url]
     assert record["decision"] == "deny"
     assert record["request_id"] == refused.value.details["request_id"]
+
+
+def test_texts_of_several_lines_travel_in_query_parameters_and_stand_in_the_record(connected):
+    world, _, grant = connected
+    query = "{\n  viewer { login }\r\n}"
+    result = world.proxy(url=world.echo + "?a=1", grant_id=grant.grant_id, query_params={"query": query})
+    assert ["query", query] in result.body_json()["query"]
+    [use] = world.audit(event="credential.proxied")
+    assert use["url"] == world.echo + "?a=1&query=%7B%0A%20%20viewer%20%7B%20login%20%7D%0D%0A%7D"
+
+
+@pytest.mark.parametrize("target", ["/api/a%0d%0aX: y", "/api/a%00b", "/api/%", "/api/a\\b", "/api/?a=%0d%0aX-Evil: 1"])
+def test_an_address_that_could_end_its_line_is_refused_before_any_call(connected, target):
+    world, _, grant = connected
+    body = {"method": "GET", "url": world.oauth.origin + target, "grant_id": grant.grant_id}
+    answer = world.signer().send("POST", "/sdk/proxy", body)
+    assert (answer.status, answer.error) == (422, "blocked_destination")
+    assert world.oauth.calls == []
+    assert [use["decision"] for use in world.audit(event="credential.proxied")] == ["deny"]
+
+
+def test_an_address_is_taken_as_http_clients_take_it(connected):
+    world, _, grant = connected
+    url = world.oauth.url("/api/messages?$filter=from eq 'é'|x#fragment")
+    assert world.proxy(url=url, grant_id=grant.grant_id).body_json()["query"] == [["$filter", "from eq 'é'|x"]]
+    assert world.request(world.oauth.url("/api/messages?$filter=a b"), grant_id=grant.grant_id).status_code == 200
+
+
+def test_a_password_in_a_refused_address_is_not_recorded(connected):
+    world, _, grant = connected
+    body = {"method": "GET", "url": f"https://user:{canary('hunter2-hunter2')}@{world.oauth.host}/", "grant_id": grant.grant_id}
+    assert world.signer().send("POST", "/sdk/proxy", body).error == "blocked_destination"
+    [use] = world.audit(event="credential.proxied")
+    assert use["url"] == f"https://…@{world.oauth.host}/"
+
+
+def test_no_spelling_of_the_injected_name_reaches_the_provider_beside_it(world):
+    injection = {
+        "header": "X-Service-Token",
+        "format": "{token}",
+        "additional": [{"target": "query_param", "key": "key", "value_source": "token"}],
+    }
+    secret = world.add_secret("svc", "api_key", {"key": "a+static/key=for-the-service"}, injection=injection)
+    world.oauth.accepted_headers.add(("x-service-token", "a+static/key=for-the-service"))
+    for mine in "X-Service-Token", "x_service_token", "X_SERVICE-TOKEN":
+        result = world.proxy(
+            url=world.echo + "?key=mine&k%65y=mine&b=1",
+            grant_id=secret["grant_id"],
+            extra_headers={mine: "mine"},
+        )
+        assert result.status_code == 200
+        call = world.oauth.calls[-1]
+        sent = [(name, value) for name, value in call.headers.items() if "service" in name.lower()]
+        assert sent == [("X-Service-Token", "a+static/key=for-the-service")]
+        assert [value for name, value in call.query if name == "key"] == ["a+static/key=for-the-service"]
+        # The provider echoes its query: the caller reads the credential neither as it is nor encoded.
+        assert ["key", "[redacted]"] in result.body_json()["query"]
+
+
+def test_a_credential_that_the_provider_echoes_is_taken_out_in_every_form(connected):
+    world, _, grant = connected
+    world.oauth.echoes_credential = True
+    result = world.proxy(grant_id=grant.grant_id)
+    token = world.oauth.newest_token()
+    assert result.status_code == 200 and result.body_json()["seen"] == {"X-Seen": "Bearer [redacted]"}
+    assert token not in str(result.body_json()) and token not in str(result.headers)
+
+
+def test_a_proxied_401_renews_the_token_or_ends_the_connection(connected):
+    world, _, grant = connected
+    asked = world.oauth.refreshes
+    world.oauth.families[-1].access_tokens.clear()
+    assert world.proxy(grant_id=grant.grant_id).status_code == 401
+    assert world.proxy(grant_id=grant.grant_id).status_code == 200
+    assert world.oauth.refreshes == asked + 1
+
+
+def test_a_missing_scope_and_a_broken_user_token_are_on_record_like_every_refused_use(connected):
+    world, _, grant = connected
+    limited = open_app(world.server.url, world.new_key(scopes=["grants:read"]))
+    for call in limited.request("GET", world.echo, grant_id=grant.grant_id), limited.proxy_request(
+        "GET", world.echo, grant_id=grant.grant_id
+    ):
+        with pytest.raises(InsufficientScopeError):
+            wait(call)
+    body = {"provider_id": PROVIDER, "user_token": 7, "request": {"method": "GET", "url": world.echo}}
+    assert world.signer().send("POST", "/sdk/token", body).error == "jwt_validation_error"
+    refused = [(use["event"], use["details"]["error"]) for use in world.audit(decision="deny")]
+    assert sorted(refused) == [
+        ("credential.proxied", "insufficient_scope"),
+        ("credential.retrieved", "insufficient_scope"),
+        ("credential.retrieved", "jwt_validation_error"),
+    ]
+
+
+def test_a_long_or_empty_reason_is_no_reason_to_refuse(connected):
+    world, _, grant = connected
+    for reason in "", "because " * 1000:
+        assert world.proxy(grant_id=grant.grant_id, reason=reason).status_code == 200
+    assert [len(use["reason"] or "") for use in world.audit(event="credential.proxied")] == [2000, 0]

@@ -3,7 +3,7 @@ import VaultAPI
 package enum UserStatus: String, Sendable, CaseIterable { case active, suspended, deprovisioned }
 
 /// An end user of one app, known by (app, issuer, value of the user-id claim).
-package struct User: Sendable, Equatable {
+package struct User: Sendable {
     package var id: UserID
     package var appID: AppID
     package var issuer: String
@@ -39,5 +39,13 @@ package struct User: Sendable, Equatable {
         self.roles = roles
         self.firstSeenAt = firstSeenAt
         self.lastSeenAt = lastSeenAt
+    }
+
+    /// Whether profile, groups and roles are the same byte by byte. To Swift's `==` two Unicode forms of one text are equal,
+    /// and a change between them would go unseen.
+    package func hasSameFacts(as other: User) -> Bool {
+        func bytes(_ texts: [String?]) -> [[UInt8]?] { texts.map { $0.map { Array($0.utf8) } } }
+        return bytes([email, displayName]) == bytes([other.email, other.displayName])
+            && bytes(groups) == bytes(other.groups) && bytes(roles) == bytes(other.roles)
     }
 }

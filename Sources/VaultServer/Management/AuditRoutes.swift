@@ -41,6 +41,7 @@ extension AuditFilter {
         providerID = query.optionalString("provider_id", length: 1...255)
         userID = query.readID("user_id", UserID.init)
         grantID = query.readID("grant_id", GrantID.init)
+        agentID = query.readID("agent_id", Identifier<ActorNoun>.init)?.text
     }
 }
 

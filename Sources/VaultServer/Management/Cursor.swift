@@ -21,7 +21,8 @@ struct Paging: Sendable {
                 }
                 return value
             } ?? Limits.pageDefault
-        fingerprint = String(Hex.encode(Digest.sha256(path + JSON.object(filter).text)).prefix(16))
+        let parameters = filter.members.sorted { $0.name < $1.name }.map { $0.name + "=" + $0.value.text }
+        fingerprint = String(Hex.encode(Digest.sha256(path + "?" + parameters.joined(separator: "&"))).prefix(16))
         guard let text = fields.optionalString("cursor", length: 1...512) else {
             position = .start
             return
@@ -34,6 +35,13 @@ struct Paging: Sendable {
             return
         }
         position = PagePosition(at: at, id: id)
+    }
+
+    /// The answer for a list that is at hand as a whole, in the order of its ids.
+    func answer<Item>(all items: [Item], id: (Item) -> String, json: (Item) -> JSON) -> Answer {
+        answer(
+            items.filter { id($0) > position.id }.sorted { id($0) < id($1) },
+            position: { PagePosition(at: 0, id: id($0)) }, json: json)
     }
 
     /// The answer for rows that were asked for with `limit + 1`.

@@ -10,8 +10,11 @@ extension ManagementRoutes {
     var oauthProviderRoutes: [Route<OperatorCaller>] {
         let provider = Self.app + "/oauth-providers/{provider_id}"
         return [
-            Route("GET", "/api/v1/oauth-provider-catalog", "List the built-in provider templates") { _, _ in
-                .json(["items": .array(OAuthProviderCatalog.all.map(\.managementJSON)), "next_cursor": .null])
+            Route("GET", "/api/v1/oauth-provider-catalog", "List the built-in provider templates") { _, exchange in
+                let query = try exchange.queryFields()
+                let paging = Paging(query, path: exchange.path, filter: try exchange.listFilter())
+                try query.finish()
+                return paging.answer(all: OAuthProviderCatalog.all, id: \.id, json: \.managementJSON)
             },
             Route("PUT", provider, "Set up an OAuth provider") { caller, exchange in
                 let providerID = exchange.parameter("provider_id")
@@ -27,8 +30,11 @@ extension ManagementRoutes {
                             caller, appID: exchange.appID, providerID: providerID, settings)))
             },
             Route("GET", Self.app + "/oauth-providers", "List OAuth providers") { caller, exchange in
+                let query = try exchange.queryFields()
+                let paging = Paging(query, path: exchange.path, filter: try exchange.listFilter())
+                try query.finish()
                 let providers = try vault.oauthProviders(caller, appID: exchange.appID)
-                return .json(["items": .array(providers.map { .object(json($0)) }), "next_cursor": .null])
+                return paging.answer(all: providers, id: \.providerID, json: { .object(json($0)) })
             },
             Route("GET", provider, "Read an OAuth provider") { caller, exchange in
                 .json(
@@ -110,10 +116,12 @@ extension ManagementRoutes {
                 .json(try vault.policy(caller, appID: exchange.appID, providerID: exchange.parameter("provider_id")))
             },
             Route("GET", Self.app + "/policies", "List policies") { caller, exchange in
-                let items = try vault.policies(caller, appID: exchange.appID).map { item -> JSON in
-                    ["provider_id": .string(item.providerID), "policy": .object(item.document)]
-                }
-                return .json(["items": .array(items), "next_cursor": .null])
+                let query = try exchange.queryFields()
+                let paging = Paging(query, path: exchange.path, filter: try exchange.listFilter())
+                try query.finish()
+                return paging.answer(
+                    all: try vault.policies(caller, appID: exchange.appID), id: \.providerID,
+                    json: { ["provider_id": .string($0.providerID), "policy": .object($0.document)] })
             },
             Route("DELETE", policy, "Remove a policy", status: 204) { caller, exchange in
                 try await vault.deletePolicy(

@@ -49,6 +49,10 @@ class OAuthProvider(LocalServer):
         self.token_format = "json"
         self.token_failures: list[Answer] = []
         """Answered by the token endpoint before anything else, the first one first."""
+        self.echoes_credential = False
+        """Whether the API tells what it was sent, the credential included."""
+        self.userinfo_failures = 0
+        """How many questions about the person are answered with 503."""
         self.token_delay_seconds = 0.0
         self.api_delay_seconds = 0.0
         self.accepted_headers: set[tuple[str, str]] = set()
@@ -82,6 +86,7 @@ class OAuthProvider(LocalServer):
         if handler is None:
             return Answer.json({"error": "not_found"}, 404)
         if request.path == "/token":
+            self.token_requests.append(request.form())
             time.sleep(self.token_delay_seconds)
         with self._lock:
             return handler(request)
@@ -104,7 +109,6 @@ class OAuthProvider(LocalServer):
 
     def _token(self, request: Request) -> Answer:
         form = request.form()
-        self.token_requests.append(form)
         if self.token_failures:
             return self.token_failures.pop(0)
         if not self._is_our_client(request, form):
@@ -172,6 +176,9 @@ class OAuthProvider(LocalServer):
         return next((f for f in self.families if f.access_tokens.get(token, 0) > time.time()), None)
 
     def _userinfo(self, request: Request) -> Answer:
+        if self.userinfo_failures > 0:
+            self.userinfo_failures -= 1
+            return Answer.json({"error": "server_error"}, 503)
         family = self._family_of(request)
         if family is None:
             return Answer.json({"error": "invalid_token"}, 401)
@@ -193,12 +200,15 @@ class OAuthProvider(LocalServer):
             case ["redirect"]:
                 return Answer.redirect(dict(request.query)["to"])
             case _:
+                told = {"X-Seen": request.headers.get("Authorization", "")} if self.echoes_credential else {}
                 return Answer.json(
                     {
+                        "seen": told,
                         "account": family.account if family else None,
                         "method": request.method,
                         "path": request.path,
                         "query": request.query,
                         "body": request.body.decode(),
-                    }
+                    },
+                    **{name.replace("-", "_"): value for name, value in told.items()},
                 )

@@ -5,6 +5,7 @@ import base64
 import os
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import httpx
@@ -39,6 +40,11 @@ httpx.AsyncClient.send = _watched_send
 
 def wait(call: Coroutine[Any, Any, Value], timeout_seconds: float = 45) -> Value:
     return asyncio.run_coroutine_threadsafe(call, _loop).result(timeout_seconds)
+
+
+def in_background(call: Coroutine[Any, Any, Value]) -> Future[Value]:
+    """Started now; its result is waited for later."""
+    return asyncio.run_coroutine_threadsafe(call, _loop)
 
 
 def wait_all(calls: list[Coroutine[Any, Any, Value]], timeout_seconds: float = 45) -> list[Value | BaseException]:
