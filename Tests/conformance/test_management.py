@@ -379,3 +379,85 @@ def test_nothing_that_a_caller_sends_breaks_the_chain(server, management, connec
     assert management.post(f"{world.path}/audit/verify")["intact"] is True
     verified = server.run("audit", "verify", "--data-dir", str(server.data))
     assert verified.returncode == 0, verified.stderr
+
+
+# The description
+
+
+def described(management) -> dict:
+    return management.get("/openapi.json")
+
+
+def test_the_description_says_what_every_operation_takes(server, management):
+    world = World(server, management)
+    document = described(management)
+    checked = 0
+    for path, operations in document["paths"].items():
+        address = path.removeprefix("/api/v1").replace("{app_id}", world.app_id).replace("{provider_id}", PROVIDER)
+        for name in "key_id", "user_id", "grant_id", "secret_id", "event_id":
+            address = address.replace(f"{{{name}}}", NOBODY)
+        for method, operation in operations.items():
+            query = {p["name"]: p["required"] for p in operation["parameters"] if p["in"] == "query"}
+            if method in ("get", "delete"):
+                if query:
+                    unknown = bad_fields(management.call, method, address, **{name: "\u2603" for name in query}, made_up="1")
+                    assert "made_up" in unknown and not unknown - {"made_up", *query}, (method, path, unknown)
+                continue
+            schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+            assert schema is not None, (method, path)
+            if address.endswith("/value"):
+                continue  # what it takes depends on the secret's type
+            bent = {name: {"not": ["right"]} for name in schema["properties"]}
+            named = bad_fields(management.call, method, address, {**bent, "made_up": 1})
+            assert "made_up" in named, (method, path)
+            assert {name.split(".")[0].split("[")[0] for name in named} <= {"made_up", *bent}, (method, path, named)
+            if required := set(schema["required"]):
+                missing = bad_fields(management.call, method, address, {})
+                assert missing >= required - {"api_hosts"}, (method, path, missing)
+            checked += 1
+    assert checked > 15
+    world.close()
+
+
+def test_the_description_says_what_every_reading_answers(server, management):
+    world = World(server, management, idp_type="auth0")
+    grant = world.connect(world.jwt(), grant_policy={"max_ttl_seconds": 3600})
+    world.request(grant_id=grant.grant_id)
+    world.add_secret("stats", "bearer", {"token": "a-static-token-to-describe"})
+    management.put(f"{world.path}/policies/*", {"methods": ["GET"]})
+    management.post(f"{world.path}/identity-provider/webhooks")
+    management.post(f"{world.path}/grants/{grant.grant_id}/revoke", {"reason": "done"})
+    document = described(management)
+    schemas = document["components"]["schemas"]
+    ids = {
+        "app_id": world.app_id,
+        "user_id": world.user()["id"],
+        "grant_id": grant.grant_id,
+        "event_id": world.audit()[0]["id"],
+    }
+    checked = set()
+
+    def check(answer: dict, name: str, where: str) -> None:
+        schema = schemas[name]
+        assert set(schema["required"]) <= answer.keys() <= schema["properties"].keys(), (where, name, answer.keys())
+        checked.add(name)
+
+    for path, operations in document["paths"].items():
+        if "get" not in operations:
+            continue
+        provider = "*" if "policies" in path else PROVIDER
+        address = path.removeprefix("/api/v1").replace("{provider_id}", provider)
+        for name, value in ids.items():
+            address = address.replace(f"{{{name}}}", value)
+        assert "{" not in address, address
+        answer = management.get(address)
+        schema = operations["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        if "$ref" in schema:
+            check(answer, schema["$ref"].rsplit("/", 1)[1], path)
+        else:
+            assert answer.keys() == set(schema["required"])
+            assert answer["items"], f"nothing is listed at {path}"
+            for item in answer["items"]:
+                check(item, schema["properties"]["items"]["items"]["$ref"].rsplit("/", 1)[1], path)
+    assert len(checked) > 10, checked
+    world.close()

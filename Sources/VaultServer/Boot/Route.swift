@@ -73,6 +73,10 @@ struct Route<Caller: Sendable>: Sendable {
     let template: String
     let summary: String
     let successStatus: Int
+    /// What it takes and answers, for its description.
+    private(set) var query: [RouteField] = []
+    private(set) var body: [RouteField]?
+    private(set) var answer: RouteAnswer?
     let handle: @Sendable (Caller, Exchange) async throws -> Answer
 
     init(
@@ -85,6 +89,47 @@ struct Route<Caller: Sendable>: Sendable {
         successStatus = status
         self.handle = handle
     }
+
+    func taking(query: [RouteField]) -> Route { with { $0.query += query } }
+    func taking(body: [RouteField]) -> Route { with { $0.body = body } }
+    func answering(_ schema: String) -> Route { with { $0.answer = .one(schema) } }
+
+    /// A list in pages, which are asked for by `limit` and `cursor`.
+    func answering(pagesOf schema: String) -> Route {
+        with { route in
+            route.answer = .page(schema)
+            route.query += [.optional("limit"), .optional("cursor")]
+        }
+    }
+
+    private func with(_ change: (inout Route) -> Void) -> Route {
+        var route = self
+        change(&route)
+        return route
+    }
+}
+
+/// A member of a body or a parameter of a query, as the description names it.
+struct RouteField: Sendable {
+    enum Kind: String, Sendable { case string, integer, boolean, object, strings }
+
+    let name: String
+    let kind: Kind
+    let isRequired: Bool
+
+    static func required(_ name: String, _ kind: Kind = .string) -> RouteField {
+        RouteField(name: name, kind: kind, isRequired: true)
+    }
+
+    static func optional(_ name: String, _ kind: Kind = .string) -> RouteField {
+        RouteField(name: name, kind: kind, isRequired: false)
+    }
+}
+
+enum RouteAnswer: Sendable {
+    /// The name of a schema of the description.
+    case one(String)
+    case page(String)
 }
 
 /// Matches exact paths: a doubled or trailing slash names nothing.

@@ -18,7 +18,8 @@ extension ManagementRoutes {
                 let app = try await vault.createApp(
                     caller, name: name, websiteURL: websiteURL, organizationID: organizationID)
                 return .json(app.json, status: 201)
-            },
+            }
+            .taking(body: [.required("name"), .optional("website_url"), .optional("organization_id")]).answering("App"),
             Route("GET", Self.apps, "List apps") { caller, exchange in
                 let query = try exchange.queryFields()
                 let paging = Paging(query, path: exchange.path, filter: try exchange.listFilter())
@@ -26,10 +27,12 @@ extension ManagementRoutes {
                 let apps = try vault.apps(caller, after: paging.position, limit: paging.limit + 1)
                 return paging.answer(
                     apps, position: { PagePosition(at: $0.createdAt.milliseconds, id: $0.id.text) }, json: \.json)
-            },
+            }
+            .answering(pagesOf: "App"),
             Route("GET", Self.app, "Read an app") { caller, exchange in
                 .json(try vault.app(caller, exchange.appID).json)
-            },
+            }
+            .answering("App"),
             Route("PATCH", Self.app, "Change an app") { caller, exchange in
                 let fields = try exchange.fields(.refused)
                 let name = fields.optionalString("name", length: 1...200)
@@ -37,22 +40,26 @@ extension ManagementRoutes {
                     fields.isPresent("website_url") ? .some(fields.readWebAddress("website_url")) : nil
                 try fields.finish()
                 return .json(try await vault.updateApp(caller, exchange.appID, name: name, websiteURL: websiteURL).json)
-            },
+            }
+            .taking(body: [.optional("name"), .optional("website_url")]).answering("App"),
             Route("POST", Self.app + "/archive", "Archive an app: its keys stop working") { caller, exchange in
                 try exchange.fields(.refused, allowsEmpty: true).finish()
                 return .json(try await vault.setAppArchived(caller, exchange.appID, true).json)
-            },
+            }
+            .taking(body: []).answering("App"),
             Route("POST", Self.app + "/unarchive", "Bring an archived app back") { caller, exchange in
                 try exchange.fields(.refused, allowsEmpty: true).finish()
                 return .json(try await vault.setAppArchived(caller, exchange.appID, false).json)
-            },
+            }
+            .taking(body: []).answering("App"),
             Route("DELETE", Self.app, "Delete an app and all it holds", status: 204) { caller, exchange in
                 let query = try exchange.queryFields()
                 let confirmation = query.string("confirm", length: 1...200)
                 try query.finish()
                 try await vault.deleteApp(caller, exchange.appID, confirmation: confirmation)
                 return .noContent
-            },
+            }
+            .taking(query: [.required("confirm")]),
         ]
     }
 
@@ -63,7 +70,11 @@ extension ManagementRoutes {
                 let settings = KeySettings(fields)
                 try fields.finish()
                 return .json(try await vault.createKey(caller, appID: exchange.appID, settings).json, status: 201)
-            },
+            }
+            .taking(body: [
+                .required("name"), .optional("scopes", .strings), .optional("key_type"),
+                .optional("cidr_allowlist", .strings), .optional("rate_limit_rpm", .integer), .optional("expires_at"),
+            ]).answering("MintedAPIKey"),
             Route("GET", Self.app + "/keys", "List API keys") { caller, exchange in
                 let query = try exchange.queryFields()
                 let paging = Paging(query, path: exchange.path, filter: try exchange.listFilter())
@@ -73,7 +84,8 @@ extension ManagementRoutes {
                 return paging.answer(
                     keys, position: { PagePosition(at: $0.createdAt.milliseconds, id: $0.id.text) },
                     json: { .object($0.json) })
-            },
+            }
+            .answering(pagesOf: "APIKey"),
             Route("POST", Self.app + "/keys/{key_id}/rotate", "Replace an API key", status: 201) { caller, exchange in
                 let fields = try exchange.fields(.refused, allowsEmpty: true)
                 let overlap = fields.optionalInteger("overlap_days", in: 0...30) ?? 7
@@ -81,10 +93,12 @@ extension ManagementRoutes {
                 let minted = try await vault.rotateKey(
                     caller, appID: exchange.appID, exchange.parameter("key_id"), overlapDays: overlap)
                 return .json(minted.json, status: 201)
-            },
+            }
+            .taking(body: [.optional("overlap_days", .integer)]).answering("MintedAPIKey"),
             Route("DELETE", Self.app + "/keys/{key_id}", "Revoke an API key") { caller, exchange in
                 .json(try await vault.revokeKey(caller, appID: exchange.appID, exchange.parameter("key_id")).json)
-            },
+            }
+            .answering("APIKey"),
         ]
     }
 }

@@ -18,15 +18,22 @@ extension ManagementRoutes {
                     caller, appID: exchange.appID, filter: filter, before: before, limit: paging.limit + 1)
                 return paging.answer(
                     records, position: { PagePosition(at: $0.sequence, id: "") }, json: { .object($0.json) })
-            },
+            }
+            .taking(
+                query: ["from", "to", "event", "decision", "provider_id", "user_id", "grant_id", "agent_id"].map {
+                    .optional($0)
+                }
+            ).answering(pagesOf: "AuditRecord"),
             Route("GET", Self.app + "/audit/{event_id}", "Read an audit record") { caller, exchange in
                 .json(try vault.auditRecord(caller, appID: exchange.appID, exchange.parameter("event_id")).json)
-            },
+            }
+            .answering("AuditRecord"),
             Route("POST", Self.app + "/audit/verify", "Verify the audit chain of the installation") {
                 caller, exchange in
                 try exchange.fields(.refused, allowsEmpty: true).finish()
                 return .json(try await vault.verifyAudit(caller, appID: exchange.appID).json)
-            },
+            }
+            .taking(body: []).answering("AuditVerification"),
         ]
     }
 }

@@ -18,7 +18,8 @@ extension ManagementRoutes {
                 try fields.finish()
                 return .json(
                     try await vault.discoverIdentityProvider(caller, appID: exchange.appID, issuerURL: issuerURL).json)
-            },
+            }
+            .taking(body: [.required("issuer_url")]).answering("DiscoveredIdentityProvider"),
             Route("POST", Self.provider, "Add the identity provider", status: 201) { caller, exchange in
                 let fields = try exchange.fields(.refused)
                 let settings = IdentityProviderSettings(
@@ -30,10 +31,15 @@ extension ManagementRoutes {
                 try fields.finish()
                 let provider = try await vault.addIdentityProvider(caller, appID: exchange.appID, settings)
                 return .json(json(provider), status: 201)
-            },
+            }
+            .taking(body: [
+                .required("issuer_url"), .optional("idp_type"), .optional("audience"), .optional("user_id_claim"),
+                .optional("group_claim"), .optional("role_claim"),
+            ]).answering("IdentityProvider"),
             Route("GET", Self.provider, "Read the identity provider") { caller, exchange in
                 .json(json(try vault.identityProvider(caller, appID: exchange.appID)))
-            },
+            }
+            .answering("IdentityProvider"),
             Route("PATCH", Self.provider, "Change claims or audience; claims lock with the first sign-in") {
                 caller, exchange in
                 let fields = try exchange.fields(.refused)
@@ -42,7 +48,10 @@ extension ManagementRoutes {
                     roleClaim: fields.readNullableClaim("role_claim"), audience: fields.readNullableClaim("audience"))
                 try fields.finish()
                 return .json(json(try await vault.changeClaims(caller, appID: exchange.appID, change)))
-            },
+            }
+            .taking(body: [
+                .optional("user_id_claim"), .optional("group_claim"), .optional("role_claim"), .optional("audience"),
+            ]).answering("IdentityProvider"),
             Route("DELETE", Self.provider, "Remove the identity provider", status: 204) { caller, exchange in
                 try await vault.removeIdentityProvider(caller, appID: exchange.appID)
                 return .noContent
@@ -57,15 +66,18 @@ extension ManagementRoutes {
                 caller, exchange in
                 let (provider, secret) = try await setSecret(caller, exchange, isRotation: false)
                 return .json(secret.adding(to: ["url": .string(vault.webhookAddress(provider))]), status: 201)
-            },
+            }
+            .taking(body: [.optional("signing_secret")]).answering("EnabledWebhooks"),
             Route("POST", webhooks + "/rotate", "Replace the webhook secret; the old one dies at once") {
                 caller, exchange in
                 let (_, secret) = try await setSecret(caller, exchange, isRotation: true)
                 return .json(secret.adding(to: [:]))
-            },
+            }
+            .taking(body: [.optional("signing_secret")]).answering("RotatedWebhookSecret"),
             Route("GET", webhooks, "Read the state of webhooks and their latest deliveries") { caller, exchange in
                 .json(try status(try vault.identityProvider(caller, appID: exchange.appID)))
-            },
+            }
+            .answering("WebhookStatus"),
             Route("DELETE", webhooks, "Disable webhooks", status: 204) { caller, exchange in
                 try await vault.disableWebhooks(caller, appID: exchange.appID)
                 return .noContent

@@ -1,7 +1,8 @@
 import VaultAPI
 import VaultService
 
-/// `GET /api/v1/openapi.json`, made from the routes themselves.
+/// `GET /api/v1/openapi.json`, made from the routes themselves: each says what it takes and answers, and the conformance
+/// suite holds that against what it does.
 enum OpenAPIDocument {
     static func route(_ management: RouteTable<OperatorCaller>) -> Route<Visitor> {
         let document = JSON.object(make(management.routes))
@@ -15,6 +16,8 @@ enum OpenAPIDocument {
             operations[route.method.lowercased()] = .object(operation(route))
             paths[route.template] = .object(operations)
         }
+        var schemas: JSONObject = ["Error": errorSchema]
+        for (name, fields) in OpenAPISchemas.all { schemas[name] = objectSchema(fields) }
         return [
             "openapi": "3.1.0",
             "info": ["title": "Sallyport Management API", "version": "1"],
@@ -22,35 +25,71 @@ enum OpenAPIDocument {
             "paths": .object(paths),
             "components": [
                 "securitySchemes": ["personalAccessToken": ["type": "http", "scheme": "bearer"]],
-                "schemas": ["Error": errorSchema],
+                "schemas": .object(schemas),
             ],
         ]
     }
 
     private static func operation(_ route: Route<OperatorCaller>) -> JSONObject {
-        let parameters = route.template.split(separator: "/").filter { $0.hasPrefix("{") }.map { segment -> JSON in
-            [
-                "name": .string(String(segment.dropFirst().dropLast())), "in": "path", "required": true,
-                "schema": ["type": "string"],
-            ]
+        let inPath = route.template.split(separator: "/").filter { $0.hasPrefix("{") }.map { segment -> JSON in
+            parameter(.required(String(segment.dropFirst().dropLast())), in: "path")
         }
-        let success: JSON =
-            route.successStatus == 204
-            ? ["description": "Done"]
-            : ["description": "Done", "content": ["application/json": ["schema": ["type": "object"]]]]
-        let refusal: JSON = [
-            "description": "Refused",
-            "content": ["application/json": ["schema": ["$ref": "#/components/schemas/Error"]]],
-        ]
         var object: JSONObject = [
             "summary": .string(route.summary), "operationId": .string(operationID(route)),
-            "parameters": .array(parameters),
-            "responses": .object([String(route.successStatus): success, "default": refusal]),
+            "parameters": .array(inPath + route.query.map { parameter($0, in: "query") }),
+            "responses": .object([
+                String(route.successStatus): success(route.answer),
+                "default": ["description": "Refused", "content": content(reference("Error"))],
+            ]),
         ]
-        if ["POST", "PUT", "PATCH"].contains(route.method) {
-            object["requestBody"] = ["content": ["application/json": ["schema": ["type": "object"]]]]
+        if let body = route.body {
+            object["requestBody"] = [
+                "required": .bool(body.contains(where: \.isRequired)), "content": content(objectSchema(body)),
+            ]
         }
         return object
+    }
+
+    private static func parameter(_ field: RouteField, in place: JSON) -> JSON {
+        ["name": .string(field.name), "in": place, "required": .bool(field.isRequired), "schema": schema(field.kind)]
+    }
+
+    private static func success(_ answer: RouteAnswer?) -> JSON {
+        switch answer {
+        case nil: ["description": "Done"]
+        case .one(let name): ["description": "Done", "content": content(reference(name))]
+        case .page(let name):
+            [
+                "description": "A page",
+                "content": content([
+                    "type": "object", "required": ["items", "next_cursor"],
+                    "properties": [
+                        "items": ["type": "array", "items": reference(name)],
+                        "next_cursor": ["type": ["string", "null"]],
+                    ],
+                ]),
+            ]
+        }
+    }
+
+    private static func content(_ schema: JSON) -> JSON { ["application/json": ["schema": schema]] }
+    private static func reference(_ name: String) -> JSON { ["$ref": .string("#/components/schemas/" + name)] }
+
+    /// Bodies refuse members that are not here; answers may grow.
+    private static func objectSchema(_ fields: [RouteField]) -> JSON {
+        var properties = JSONObject()
+        for field in fields { properties[field.name] = schema(field.kind) }
+        return [
+            "type": "object", "required": .strings(fields.filter(\.isRequired).map(\.name)),
+            "properties": .object(properties),
+        ]
+    }
+
+    private static func schema(_ kind: RouteField.Kind) -> JSON {
+        switch kind {
+        case .strings: ["type": "array", "items": ["type": "string"]]
+        default: ["type": .array([.string(kind.rawValue), "null"])]
+        }
     }
 
     private static func operationID(_ route: Route<OperatorCaller>) -> String {

@@ -15,7 +15,8 @@ extension ManagementRoutes {
                 let paging = Paging(query, path: exchange.path, filter: try exchange.listFilter())
                 try query.finish()
                 return paging.answer(all: OAuthProviderCatalog.all, id: \.id, json: \.managementJSON)
-            },
+            }
+            .answering(pagesOf: "OAuthProviderTemplate"),
             Route("PUT", provider, "Set up an OAuth provider") { caller, exchange in
                 let providerID = exchange.parameter("provider_id")
                 let fields = try exchange.fields(.refused)
@@ -28,20 +29,28 @@ extension ManagementRoutes {
                     json(
                         try await vault.setOAuthProvider(
                             caller, appID: exchange.appID, providerID: providerID, settings)))
-            },
+            }
+            .taking(body: [
+                .required("client_id"), .required("client_secret"), .optional("scopes", .strings),
+                .optional("display_name"), .optional("authorization_url"), .optional("token_url"),
+                .optional("revocation_url"), .optional("userinfo_url"), .optional("api_hosts", .strings),
+                .optional("pkce"), .optional("token_auth"), .optional("account_claim"),
+            ]).answering("OAuthProvider"),
             Route("GET", Self.app + "/oauth-providers", "List OAuth providers") { caller, exchange in
                 let query = try exchange.queryFields()
                 let paging = Paging(query, path: exchange.path, filter: try exchange.listFilter())
                 try query.finish()
                 let providers = try vault.oauthProviders(caller, appID: exchange.appID)
                 return paging.answer(all: providers, id: \.providerID, json: { .object(json($0)) })
-            },
+            }
+            .answering(pagesOf: "OAuthProvider"),
             Route("GET", provider, "Read an OAuth provider") { caller, exchange in
                 .json(
                     json(
                         try vault.oauthProvider(
                             caller, appID: exchange.appID, providerID: exchange.parameter("provider_id"))))
-            },
+            }
+            .answering("OAuthProvider"),
             Route("DELETE", provider, "Remove an OAuth provider", status: 204) { caller, exchange in
                 try await vault.deleteOAuthProvider(
                     caller, appID: exchange.appID, providerID: exchange.parameter("provider_id"))
@@ -70,7 +79,11 @@ extension ManagementRoutes {
                 try fields.finish()
                 return .json(
                     try await vault.createManagedSecret(caller, appID: exchange.appID, settings).json, status: 201)
-            },
+            }
+            .taking(body: [
+                .required("slug"), .required("name"), .required("credential_type"), .required("value", .object),
+                .required("allowed_hosts", .strings), .optional("injection", .object),
+            ]).answering("ManagedSecret"),
             Route("GET", secrets, "List managed secrets") { caller, exchange in
                 let query = try exchange.queryFields()
                 let paging = Paging(query, path: exchange.path, filter: try exchange.listFilter())
@@ -80,7 +93,8 @@ extension ManagementRoutes {
                 return paging.answer(
                     items, position: { PagePosition(at: $0.record.createdAt.milliseconds, id: $0.record.id.text) },
                     json: { .object($0.json) })
-            },
+            }
+            .answering(pagesOf: "ManagedSecret"),
             Route("PUT", secrets + "/{secret_id}/value", "Replace the value of a managed secret", status: 204) {
                 caller, exchange in
                 let id = exchange.parameter("secret_id")
@@ -92,7 +106,11 @@ extension ManagementRoutes {
                 try fields.finish()
                 try await vault.replaceManagedSecretValue(caller, appID: exchange.appID, id, value: value)
                 return .noContent
-            },
+            }
+            .taking(body: [
+                .optional("value", .object), .optional("token"), .optional("key"), .optional("username"),
+                .optional("password"),
+            ]),
             Route("DELETE", secrets + "/{secret_id}", "Delete a managed secret and its grants", status: 204) {
                 caller, exchange in
                 try await vault.deleteManagedSecret(caller, appID: exchange.appID, exchange.parameter("secret_id"))
@@ -111,10 +129,12 @@ extension ManagementRoutes {
                 try await vault.setPolicy(
                     caller, appID: exchange.appID, providerID: exchange.parameter("provider_id"), document)
                 return .json(document.json)
-            },
+            }
+            .taking(body: OpenAPISchemas.policy).answering("Policy"),
             Route("GET", policy, "Read a policy") { caller, exchange in
                 .json(try vault.policy(caller, appID: exchange.appID, providerID: exchange.parameter("provider_id")))
-            },
+            }
+            .answering("Policy"),
             Route("GET", Self.app + "/policies", "List policies") { caller, exchange in
                 let query = try exchange.queryFields()
                 let paging = Paging(query, path: exchange.path, filter: try exchange.listFilter())
@@ -122,7 +142,8 @@ extension ManagementRoutes {
                 return paging.answer(
                     all: try vault.policies(caller, appID: exchange.appID), id: \.providerID,
                     json: { ["provider_id": .string($0.providerID), "policy": .object($0.document)] })
-            },
+            }
+            .answering(pagesOf: "PolicyOfProvider"),
             Route("DELETE", policy, "Remove a policy", status: 204) { caller, exchange in
                 try await vault.deletePolicy(
                     caller, appID: exchange.appID, providerID: exchange.parameter("provider_id"))

@@ -15,6 +15,7 @@ extension ManagementRoutes {
             Route("POST", user + "/" + name, summary) { caller, exchange in
                 .json(try await verb(caller, exchange, try exchange.readReason()).json)
             }
+            .taking(body: [.optional("reason")]).answering("User")
         }
         return [
             Route("GET", Self.app + "/users", "List users") { caller, exchange in
@@ -31,10 +32,12 @@ extension ManagementRoutes {
                     users,
                     position: { PagePosition(at: $0.record.user.firstSeenAt.milliseconds, id: $0.record.user.id.text) },
                     json: { .object($0.json) })
-            },
+            }
+            .taking(query: [.optional("status"), .optional("group"), .optional("query")]).answering(pagesOf: "User"),
             Route("GET", user, "Read a user") { caller, exchange in
                 .json(try vault.user(caller, appID: exchange.appID, exchange.parameter("user_id")).json)
-            },
+            }
+            .answering("User"),
             action("suspend", "Suspend a user: every use is refused, credentials stay") {
                 try await vault.suspendUser($0, appID: $1.appID, $1.parameter("user_id"), reason: $2)
             },
@@ -63,17 +66,21 @@ extension ManagementRoutes {
                 return paging.answer(
                     grants, position: { PagePosition(at: $0.grant.createdAt.milliseconds, id: $0.grant.id.text) },
                     json: { .object($0.managementJSON) })
-            },
+            }
+            .taking(query: [.optional("status"), .optional("provider_id"), .optional("user_id")]).answering(
+                pagesOf: "Grant"),
             Route("GET", grant, "Read a grant") { caller, exchange in
                 .json(try vault.grant(caller, appID: exchange.appID, exchange.parameter("grant_id")).managementJSON)
-            },
+            }
+            .answering("Grant"),
             Route("POST", grant + "/revoke", "Revoke a grant") { caller, exchange in
                 let reason = try exchange.readReason()
                 return .json(
                     try await vault.revokeGrant(
                         caller, appID: exchange.appID, exchange.parameter("grant_id"), reason: reason
                     ).managementJSON)
-            },
+            }
+            .taking(body: [.optional("reason")]).answering("Grant"),
         ]
     }
 }
