@@ -3,7 +3,7 @@ SWIFT_BUILD = swift build --build-tests --explicit-target-dependency-import-chec
 PACKAGES = libsqlite3-dev libssl-dev zlib1g-dev pkg-config python3-venv make git
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test conformance demo run format lint check clean
+.PHONY: help setup build test conformance faults demo run format lint check clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -25,7 +25,8 @@ demo: setup ## Show the main job end to end on real HTTP
 	@swift build --product sallyport
 	@.build/debug/sallyport demo --once
 
-run: ## Run a development server on 127.0.0.1:8787 with data in ./tmp
+run: setup ## Run a development server on 127.0.0.1:8787 with data in ./tmp
+	@swift build --product sallyport
 	.build/debug/sallyport serve --development --data-dir tmp/sallyport
 
 format: ## Format the Swift code
@@ -36,6 +37,9 @@ lint: ## Check format, style and imports
 	./scripts/check-imports
 
 check: lint test ## What CI runs
+
+faults: build ## Kill the server at 200 moments of its story; nothing acknowledged may be lost
+	SALLYPORT_KILLS=200 ./Tests/conformance/run.sh test_durability.py
 
 clean: ## Remove what was built
 	rm -rf .build .venv-conformance tmp

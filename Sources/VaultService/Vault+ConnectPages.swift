@@ -136,18 +136,6 @@ extension Vault {
         }
     }
 
-    /// The origin of the provider's page, which the form on ours must be allowed to lead to (CSP `form-action`).
-    package func authorizationOrigins(_ view: ConnectView) throws -> [String] {
-        try read { transaction in
-            let (session, _) = try openSession(view.reference, in: transaction)
-            return try session.allowedProviders.compactMap { name in
-                try configuredProvider(name, appID: session.appID, in: transaction).flatMap {
-                    try? WebAddress($0.template.authorizationURL).origin
-                }
-            }
-        }
-    }
-
     /// The person declines a provider, or everything.
     package func decline(reference: String, providerID: String?) async throws -> ConnectView {
         let time = now()

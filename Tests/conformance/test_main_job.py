@@ -5,6 +5,7 @@ import secrets
 import time
 
 import pytest
+import requests
 from alter_sdk import (
     AmbiguousGrantError,
     BackendError,
@@ -557,3 +558,31 @@ def test_an_app_wide_grant_refuses_a_user_token(world):
         world.request(grant_id=secret["grant_id"], user_token=world.jwt())
     assert refused.value.status_code == 400
     assert refused.value.details["error"] == "system_grant_user_token_mismatch"
+
+
+# The page
+
+
+def test_the_connect_page_escapes_what_it_shows_runs_no_script_and_cannot_be_framed(world):
+    world.management.call("PATCH", world.path, {"name": "</title><script>alert(1)</script>"})
+    evil = '"><img src=x onerror=alert(1)>'
+    session = world.start_connect(world.jwt(email=evil))
+    page = requests.get(session.connect_url, timeout=10)
+    assert "<script" not in page.text and "<img" not in page.text and "&lt;script&gt;" in page.text
+    policy = dict(part.strip().partition(" ")[::2] for part in page.headers["Content-Security-Policy"].split(";"))
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert "unsafe" not in page.headers["Content-Security-Policy"] and "script-src" not in policy
+    # Providers lead on to sign-in pages elsewhere, and Chromium holds the whole way against this.
+    assert policy["form-action"].split() == ["'self'", "https:", "http:"]
+    cookie = page.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Path=/" in cookie
+    assert page.headers["Cache-Control"] == "no-store" and page.headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_going_back_to_the_callback_asks_for_nothing_twice(world):
+    session = world.start_connect(world.jwt())
+    page = connect(session.connect_url, PROVIDER)
+    assert "/connect/" in page.url and "code=" not in page.url
+    assert "Connected" in page.text
+    [result] = world.outcome(session)
+    assert [g["grant_id"] for g in world.management.items(f"{world.path}/grants")] == [result.grant_id]

@@ -99,11 +99,15 @@ struct ConnectRoutes: Sendable {
     private func render(_ view: ConnectView, browser: String?) throws -> Answer {
         let known = browser ?? RandomBytes.token()
         let page = ConnectPage(view: view, csrfToken: vault.formToken(browserKey: known, page: view.reference))
-        var answer = page.layout.answer(formTargets: view.status == .open ? try vault.authorizationOrigins(view) : [])
+        var answer = page.layout.answer(formTargets: view.status == .open ? providerTargets : [])
         // Renewed at every page, so that it outlives the visit to the provider.
         answer.headers.append((name: "Set-Cookie", value: cookie(known)))
         return answer
     }
+
+    /// Chromium holds every redirect that follows a form against `form-action`, and a provider's authorization address often
+    /// leads on to a sign-in page elsewhere: no list of origins would be complete.
+    private var providerTargets: [String] { vault.configuration.isDevelopment ? ["https:", "http:"] : ["https:"] }
 
     private static func refusal(_ error: VaultError) -> Answer {
         let title = error.code == .notFound ? "This link does not work" : "That did not work"

@@ -26,7 +26,7 @@ struct PageLayout: Sendable {
         """
     }
 
-    /// - Parameter formTargets: origins that a form of the page may lead to, beside our own.
+    /// - Parameter formTargets: where a form of the page may lead, beside our own origin (CSP `form-action` sources).
     func answer(status: Int = 200, formTargets: [String] = []) -> Answer {
         let policy = [
             "default-src 'none'", "style-src 'self'", "img-src 'self'", "base-uri 'none'", "frame-ancestors 'none'",
