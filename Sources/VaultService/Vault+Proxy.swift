@@ -156,7 +156,9 @@ extension Vault {
                 return VaultError(.serviceUnavailable, "The call took too long to be accounted for.")
             }
             try transaction.appendAudit(entry, key: auditKey)
-            let facts = try self.releaseFacts(use, in: transaction)
+            let facts: ReleaseFacts
+            // The record stays, whatever the answer is.
+            do { facts = try self.releaseFacts(use, in: transaction) } catch let error as VaultError { return error }
             if let ended = ReleaseDecision.standingRefusal(facts) { return ended }
             if isUnauthorized, let credential = facts.credential {
                 try self.noteUnauthorized(

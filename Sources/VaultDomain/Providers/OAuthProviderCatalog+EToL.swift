@@ -18,7 +18,7 @@ extension OAuthProviderCatalog {
             ScopeTemplate("repo", "Full control of repositories, private ones too"),
             ScopeTemplate("read:org", "See organizations and teams"),
         ],
-        pkce: .supported, tokenAuthentication: .post, refreshTokenRotation: .always,
+        pkce: .unknown, tokenAuthentication: .post, refreshTokenRotation: .always,
         apiHosts: ["api.github.com", "uploads.github.com"],
         apiHeaders: [
             ProviderHeader("User-Agent", nil, isRequired: true),
@@ -104,6 +104,6 @@ extension OAuthProviderCatalog {
             ScopeTemplate("comments:create", "Create comments"),
         ],
         scopeSeparator: ",", extraAuthorizationParameters: [(name: "prompt", value: "consent")],
-        pkce: .supported, tokenAuthentication: .post, refreshTokenRotation: .always,
+        pkce: .unknown, tokenAuthentication: .post, refreshTokenRotation: .always,
         apiHosts: ["api.linear.app"])
 }

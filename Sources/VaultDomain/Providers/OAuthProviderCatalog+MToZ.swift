@@ -21,7 +21,7 @@ extension OAuthProviderCatalog {
             ScopeTemplate("Files.Read", "Read files"),
         ],
         extraAuthorizationParameters: [(name: "response_mode", value: "query")],
-        pkce: .supported, tokenAuthentication: .post, refreshTokenRotation: .always,
+        pkce: .unknown, tokenAuthentication: .post, refreshTokenRotation: .always,
         apiHosts: ["graph.microsoft.com"])
 
     /// Scopes are chosen in the app's settings, where `identity:read` is needed to name the account.
