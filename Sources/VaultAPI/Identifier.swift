@@ -39,6 +39,7 @@ package enum ManagedSecretNoun {}
 package enum CredentialNoun {}
 package enum GrantNoun {}
 package enum ConnectSessionNoun {}
+package enum SignInSessionNoun {}
 package enum AuditEventNoun {}
 package enum RevocationNoun {}
 package enum DataKeyNoun {}
@@ -56,6 +57,7 @@ package typealias ManagedSecretID = Identifier<ManagedSecretNoun>
 package typealias CredentialID = Identifier<CredentialNoun>
 package typealias GrantID = Identifier<GrantNoun>
 package typealias ConnectSessionID = Identifier<ConnectSessionNoun>
+package typealias SignInSessionID = Identifier<SignInSessionNoun>
 package typealias AuditEventID = Identifier<AuditEventNoun>
 package typealias RevocationID = Identifier<RevocationNoun>
 package typealias DataKeyID = Identifier<DataKeyNoun>

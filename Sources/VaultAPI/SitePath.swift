@@ -4,6 +4,7 @@ import Foundation
 package enum SitePath: Sendable {
     case connectPage(String)
     case oauthCallback
+    case signIn(String)
     case sdkSignInCallback
     case walletSignInCallback
     case walletSignIn
@@ -14,6 +15,7 @@ package enum SitePath: Sendable {
         switch self {
         case .connectPage(let reference): "/connect/" + reference
         case .oauthCallback: "/oauth/callback"
+        case .signIn(let reference): "/sign-in/" + reference
         case .sdkSignInCallback: "/sdk/auth/callback"
         case .walletSignInCallback: "/wallet/api/auth/callback"
         case .walletSignIn: "/wallet/sign-in"

@@ -37,6 +37,9 @@ package enum ErrorCode: String, Sendable, CaseIterable {
     case claimMappingsLocked = "claim_mappings_locked"
     case discoveryFailed = "discovery_failed"
     case webhooksNotSupported = "webhooks_not_supported"
+    case invalidAudience = "invalid_audience"
+    case signInNotSupported = "sign_in_not_supported"
+    case signInNotConfigured = "idp_signin_not_configured"
     case userSuspended = "user_suspended"
     case userDeprovisioned = "user_deprovisioned"
     // Grants and credentials

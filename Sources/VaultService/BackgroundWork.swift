@@ -103,9 +103,11 @@ extension Vault {
         try await write { transaction in
             try transaction.deleteExpiredNonces(now: time)
             try transaction.deleteExpiredConnectRows(now: time)
+            try transaction.deleteExpiredSignInRows(now: time)
         }
         try await finishKeyDestructions()
         try await closeInterruptedUses(startedBefore: time.adding(seconds: -Limits.openUseSecondsMax))
         try noteAuditHead()
+        try await maintainSigningKeys()
     }
 }

@@ -12,8 +12,17 @@ package enum Limits {
     package static let connectSessionSeconds: Int64 = 600
     /// A management query; no list has more than a dozen parameters.
     package static let queryItemsMax = 50
+    /// A browser sign-in, from its opening to the last poll (behaviour contract, “Browser sign-in”).
+    package static let signInSessionSeconds: Int64 = 600
+    /// The longest that a poll is held (wire contract §4.8), and how often a held one looks.
+    package static let signInWaitMillisecondsMax: Int64 = 30_000
+    static let signInPollPause = Duration.milliseconds(200)
     /// Before a provider that failed is asked again who has consented.
     package static let identificationPauses: [Duration] = [.milliseconds(200), .milliseconds(800)]
+    /// A user token on identity calls (wire contract §7), and the life of an assertion.
+    package static let identityTokenBytesMax = 8192
+    package static let assertionSeconds: ClosedRange<Int64> = 10...300
+    package static let assertionSecondsDefault: Int64 = 120
     /// Management lists.
     package static let pageDefault = 100
     package static let pageMax = 1000

@@ -35,6 +35,9 @@ package enum ConnectStep: Sendable {
 }
 
 extension Vault {
+    /// What is stored of the cookie that knows a browser again.
+    func browserDigest(_ browserKey: String) -> [UInt8] { digestKey.digest("browser:" + browserKey) }
+
     static var noConnectSession: VaultError {
         VaultError(.notFound, "This connection link is not valid any more. Start again from the app.")
     }
@@ -104,7 +107,7 @@ extension Vault {
         }
         let attempt = ConnectAttemptRecord(
             sessionID: found.session.id, providerID: providerID,
-            browserDigest: digestKey.digest("browser:" + browserKey),
+            browserDigest: browserDigest(browserKey),
             expiresAt: min(found.session.expiresAt, time.adding(seconds: Limits.connectSessionSeconds)))
         let stateDigest = digestKey.digest("state:" + state)
         try await write { try $0.insertConnectAttempt(stateDigest: stateDigest, attempt: attempt, now: time) }
@@ -112,7 +115,7 @@ extension Vault {
     }
 
     /// RFC 7636 §4.1. Derived from the state, so that nothing about it needs to be stored.
-    private func codeVerifier(state: String) -> String { Base64URL.encode(digestKey.digest("code-verifier:" + state)) }
+    func codeVerifier(state: String) -> String { Base64URL.encode(digestKey.digest("code-verifier:" + state)) }
 
     private func authorizationAddress(_ provider: ConfiguredProvider, session: ConnectSessionRecord, state: String)
         throws -> String
@@ -222,7 +225,7 @@ extension Vault {
     package func finishCallback(_ callback: ConnectCallback) async throws -> ConnectView {
         guard let state = callback.state, let browserKey = callback.browserKey else { throw Self.invalidCallback }
         let stateDigest = digestKey.digest("state:" + state)
-        let browserDigest = digestKey.digest("browser:" + browserKey)
+        let browserDigest = browserDigest(browserKey)
         let time = now()
         let found = try await write { transaction -> (ConnectSessionRecord, AppRecord, ConfiguredProvider)? in
             guard let attempt = try transaction.connectAttempt(stateDigest: stateDigest), attempt.expiresAt > time,
@@ -263,7 +266,7 @@ extension Vault {
 
     /// What a provider may say in a browser (RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6). Other words could be taken
     /// for the vault's own.
-    private static let callbackErrors: Set<String> = [
+    static let callbackErrors: Set<String> = [
         "access_denied", "invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope",
         "server_error", "temporarily_unavailable", "interaction_required", "login_required", "consent_required",
         "account_selection_required",

@@ -26,20 +26,24 @@ extension Vault {
 
     /// The user whom the token names, in whatever status, with the token's facts stored.
     package func user(_ caller: AppCaller, token: String) async throws -> UserRecord {
+        let provider = try activeIdentityProvider(for: caller)
+        let (_, claims) = try await verifiedClaims(
+            token, provider: provider, audience: provider.audience, alternative: provider.signInClientID)
+        return try await sync(claims, provider: provider, origin: caller.origin)
+    }
+
+    func activeIdentityProvider(for caller: AppCaller) throws -> IdentityProviderRecord {
         let found = try read {
             (
                 provider: try $0.identityProvider(appID: caller.appID),
                 hadOne: try $0.hasHadIdentityProvider(appID: caller.appID)
             )
         }
-        guard let provider = found.provider else {
-            throw found.hadOne
-                ? VaultError(.identityProviderInactive, "The app's identity provider was removed.")
-                : VaultError(
-                    .identityProviderNotConfigured, "The app has no identity provider, so no user token can be judged.")
-        }
-        let claims = try await verifiedClaims(token, provider: provider)
-        return try await sync(claims, provider: provider, origin: caller.origin)
+        if let provider = found.provider { return provider }
+        throw found.hadOne
+            ? VaultError(.identityProviderInactive, "The app's identity provider was removed.")
+            : VaultError(
+                .identityProviderNotConfigured, "The app has no identity provider, so no user can be known by one.")
     }
 
     func requireActiveIssuer(_ issuer: String, appID: AppID, in transaction: Transaction) throws {
@@ -48,14 +52,18 @@ extension Vault {
         }
     }
 
-    private func verifiedClaims(_ token: String, provider: IdentityProviderRecord) async throws -> TokenClaims {
+    /// What the token says, as it stands there and as it was read. `alternative` is an audience that also passes.
+    func verifiedClaims(
+        _ token: String, provider: IdentityProviderRecord, audience: String?, alternative: String?
+    ) async throws -> (payload: JSONObject, claims: TokenClaims) {
         let time = now()
         do {
             let address = try WebAddress(provider.document["jwks_uri"]?.string ?? "")
             let payload = try await TokenVerifier(keySets: keySets).verify(token, jwksURI: address, now: time)
-            return try TokenClaims(
-                claims: payload, mapping: provider.claims, expectedIssuer: provider.issuer, audience: provider.audience,
-                signInClientID: nil, now: time)
+            let claims = try TokenClaims(
+                claims: payload, mapping: provider.claims, expectedIssuer: provider.issuer, audience: audience,
+                signInClientID: alternative, now: time)
+            return (payload, claims)
         } catch let error as TokenClaimsError {
             throw Self.jwtRefused(error.reason)
         } catch let error as TokenVerificationError {
@@ -76,7 +84,7 @@ extension Vault {
     /// Rewriting `last_seen_at` at every call would cost a commit that nobody needs.
     private static let lastSeenResolutionSeconds: Int64 = 60
 
-    private func sync(_ claims: TokenClaims, provider: IdentityProviderRecord, origin: RequestOrigin) async throws
+    func sync(_ claims: TokenClaims, provider: IdentityProviderRecord, origin: RequestOrigin) async throws
         -> UserRecord
     {
         let time = now()

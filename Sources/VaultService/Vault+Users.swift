@@ -94,6 +94,8 @@ extension Vault {
         try transaction.updateUser(updated)
         try transaction.endConnectSessions(
             userID: record.user.id, code: ErrorCode.userSuspended.rawValue, message: "The user is suspended.")
+        try transaction.endSignInSessions(
+            userID: record.user.id, code: ErrorCode.userSuspended.rawValue, message: "The user is suspended.")
     }
 
     /// Ends a suspension; for a deprovisioned user opens a fresh, empty one under the same id.

@@ -20,6 +20,7 @@ package struct VaultConfiguration: Sendable {
     }
 
     package func address(_ path: String) -> String { publicURL + path }
+    package var isPublicURLSecure: Bool { publicURL.hasPrefix("https://") }
 }
 
 package struct Vault: Sendable {
@@ -59,6 +60,7 @@ package struct Vault: Sendable {
     package func recover() async throws {
         try await finishKeyDestructions()
         try await destroyOrphanedRevocationKeys()
+        try await maintainSigningKeys()
         // Before anything is appended to it.
         if case .broken(let sequence, let reason) = try verifyAuditEnd() {
             logger.critical(

@@ -17,6 +17,11 @@ package struct IdentityProviderRecord: Sendable {
     package var webhookSecret: [UInt8]?
     package var webhookVersion: Int64
     package var webhooksEnabledAt: Instant?
+    /// `nil` until browser sign-in is set up.
+    package var signInClientID: String?
+    package var signInClientSecret: [UInt8]?
+    package var signInVersion: Int64
+    package var signInScopes: [String]
     package var createdAt: Instant
     package var removedAt: Instant?
 
@@ -33,6 +38,8 @@ package struct IdentityProviderRecord: Sendable {
         self.claims = claims
         self.webhookEndpointID = webhookEndpointID
         webhookVersion = 0
+        signInVersion = 0
+        signInScopes = []
         self.createdAt = createdAt
     }
 
@@ -49,6 +56,10 @@ package struct IdentityProviderRecord: Sendable {
         webhookSecret = try row.optionalBlob("webhook_secret")
         webhookVersion = try row.integer("webhook_version")
         webhooksEnabledAt = try row.optionalInstant("webhooks_enabled_at")
+        signInClientID = try row.optionalText("sign_in_client_id")
+        signInClientSecret = try row.optionalBlob("sign_in_client_secret")
+        signInVersion = try row.integer("sign_in_version")
+        signInScopes = try row.strings("sign_in_scopes")
         removedAt = try row.optionalInstant("removed_at")
     }
 }
@@ -137,7 +148,8 @@ extension Transaction {
     package func removeIdentityProvider(_ id: IdentityProviderID, now: Instant) throws {
         try execute(
             """
-            UPDATE identity_providers SET removed_at = ?2, webhook_secret = NULL, webhooks_enabled_at = NULL
+            UPDATE identity_providers SET removed_at = ?2, webhook_secret = NULL, webhooks_enabled_at = NULL,
+                sign_in_client_id = NULL, sign_in_client_secret = NULL
             WHERE id = ?1
             """, id, now)
     }

@@ -1,6 +1,7 @@
 import Foundation
 import VaultAPI
 import VaultCrypto
+import VaultDomain
 
 // Wrapped keys, apart from what they open. It lives in a file of its own beside the master key, so that a backup of the
 // main database, restored next to it, opens nothing whose key was destroyed since.
@@ -36,6 +37,14 @@ package struct KeyStore: Sendable {
                 CREATE TABLE audit_anchor (
                     id INTEGER PRIMARY KEY NOT NULL CHECK (id = 1), sequence INTEGER NOT NULL, hash BLOB NOT NULL) STRICT
                 """,
+            ]),
+        Schema.Migration(
+            name: "keys-0003",
+            statements: [
+                """
+                CREATE TABLE signing_keys (
+                    id TEXT PRIMARY KEY NOT NULL, public_key TEXT NOT NULL, wrapped BLOB, signs_from INTEGER NOT NULL) STRICT
+                """
             ]),
     ]
 
@@ -100,6 +109,50 @@ package struct KeyStore: Sendable {
 
     package func dataKeyIDs() throws -> Set<DataKeyID> {
         Set(try engine.read { try $0.rows("SELECT id FROM data_keys").map { try $0.id("id") } })
+    }
+
+    // MARK: Signing keys
+
+    package func signingKeys() throws -> [SigningKeyRecord] { try engine.read(Self.signingKeys) }
+
+    private static func signingKeys(_ transaction: Transaction) throws -> [SigningKeyRecord] {
+        try transaction.rows("SELECT * FROM signing_keys ORDER BY signs_from, id").map {
+            SigningKeyRecord(
+                id: try $0.text("id"), publicKey: try $0.object("public_key"), signsFrom: try $0.instant("signs_from"),
+                isRetired: try $0.optionalBlob("wrapped") == nil)
+        }
+    }
+
+    /// Adds a fresh key if `signsFrom` says when one is to sign, given the keys there are. Of two who ask at the same time,
+    /// one adds.
+    package func addSigningKey(_ signsFrom: (_ keys: [SigningKeyRecord]) -> Instant?) throws {
+        try engine.writeNow { transaction in
+            guard let start = signsFrom(try Self.signingKeys(transaction)) else { return }
+            let id = "sallyport-" + Hex.encode(RandomBytes.make(8))
+            let key = try SigningKey.generate(.es256, keyID: id)
+            guard let secret = key.rawRepresentation else { throw KeyStoreError.unavailable("no key could be made") }
+            try transaction.execute(
+                "INSERT INTO signing_keys (id, public_key, wrapped, signs_from) VALUES (?1, ?2, ?3, ?4)", id,
+                key.publicJWK, try masterKey.wrap(secret, name: "signing:" + id), start)
+        }
+    }
+
+    /// The key, or `nil` when its private half is gone.
+    package func signingKey(_ id: String) throws -> SigningKey? {
+        let row = try engine.read { try $0.row("SELECT wrapped FROM signing_keys WHERE id = ?1", id) }
+        guard let wrapped = try row?.optionalBlob("wrapped") else { return nil }
+        do {
+            return try SigningKey(
+                rawRepresentation: try masterKey.unwrapSecret(wrapped, name: "signing:" + id), keyID: id)
+        } catch is SealError {
+            throw KeyStoreError.wrongMasterKey
+        }
+    }
+
+    /// Destroys the private half.
+    package func retireSigningKey(_ id: String) async throws {
+        _ = try await engine.write { try $0.execute("UPDATE signing_keys SET wrapped = NULL WHERE id = ?1", id) }
+        try await engine.checkpoint()
     }
 
     // MARK: What the database is held against

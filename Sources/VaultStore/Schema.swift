@@ -16,6 +16,7 @@ enum Schema {
         Migration(name: "0005-audit", statements: audit),
         Migration(name: "0006-subjects", statements: subjects),
         Migration(name: "0007-installation", statements: installation),
+        Migration(name: "0008-sign-in", statements: signIn),
     ]
 
     private static let accounts = [
@@ -204,6 +205,28 @@ enum Schema {
         "CREATE INDEX user_subjects_by_subject ON user_subjects (subject, user_id)",
         "INSERT INTO user_subjects (user_id, subject) SELECT id, subject FROM users",
         "DROP INDEX users_by_subject",
+    ]
+
+    private static let signIn = [
+        "ALTER TABLE identity_providers ADD COLUMN sign_in_client_id TEXT",
+        "ALTER TABLE identity_providers ADD COLUMN sign_in_client_secret BLOB",
+        "ALTER TABLE identity_providers ADD COLUMN sign_in_version INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE identity_providers ADD COLUMN sign_in_scopes TEXT",
+        """
+        CREATE TABLE sign_in_sessions (
+            id TEXT PRIMARY KEY NOT NULL, app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+            identity_provider_id TEXT NOT NULL REFERENCES identity_providers (id) ON DELETE CASCADE,
+            status TEXT NOT NULL CHECK (status IN ('open', 'completed', 'error')),
+            user_id TEXT REFERENCES users (id) ON DELETE CASCADE, user_token BLOB, error_code TEXT, error_message TEXT,
+            created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL) STRICT
+        """,
+        "CREATE INDEX sign_in_sessions_by_user ON sign_in_sessions (user_id)",
+        """
+        CREATE TABLE sign_in_attempts (
+            state_digest BLOB PRIMARY KEY NOT NULL,
+            session_id TEXT NOT NULL REFERENCES sign_in_sessions (id) ON DELETE CASCADE,
+            browser_digest BLOB NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL) STRICT
+        """,
     ]
 
     /// Ties the database to its key store.

@@ -36,7 +36,8 @@ struct Edge: HTTPResponder {
         sdk = RouteTable(SDKRoutes(vault: vault).routes)
         management = RouteTable(ManagementRoutes(vault: vault).routes)
         open = RouteTable(
-            HealthRoutes(vault: vault).routes + ConnectRoutes(vault: vault).routes + WebhookRoutes(vault: vault).routes
+            HealthRoutes(vault: vault).routes + ConnectRoutes(vault: vault).routes + SignInRoutes(vault: vault).routes
+                + WebhookRoutes(vault: vault).routes
                 + [OpenAPIDocument.route(management)])
     }
 

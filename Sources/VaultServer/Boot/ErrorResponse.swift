@@ -22,13 +22,15 @@ extension ErrorCode {
             404
         case .methodNotAllowed: 405
         case .requestTimeout: 408
-        case .identityProviderInactive, .identityProviderExists, .claimMappingsLocked, .ambiguousGrant,
+        case .identityProviderInactive, .identityProviderExists, .signInNotConfigured, .claimMappingsLocked,
+            .ambiguousGrant,
             .siblingLabelConflict,
             .tokenRefreshInProgress, .conflict:
             409
         case .grantDeleted: 410
         case .bodyTooLarge: 413
-        case .validationFailed, .queryTooLong, .discoveryFailed, .webhooksNotSupported, .invalidGrantPolicy,
+        case .validationFailed, .invalidAudience, .signInNotSupported, .queryTooLong, .discoveryFailed,
+            .webhooksNotSupported, .invalidGrantPolicy,
             .blockedDestination, .invalidScopeConstraint:
             422
         case .rateLimitExceeded: 429

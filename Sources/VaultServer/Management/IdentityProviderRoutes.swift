@@ -56,7 +56,38 @@ extension ManagementRoutes {
                 try await vault.removeIdentityProvider(caller, appID: exchange.appID)
                 return .noContent
             },
+            Route("PUT", Self.provider + "/sign-in", "Save the client that signs users in") { caller, exchange in
+                let fields = try exchange.fields(.refused)
+                let settings = SignInSettings(
+                    clientID: fields.string("client_id", length: 1...512),
+                    clientSecret: Secret(fields.string("client_secret", length: 1...4096)),
+                    scopes: fields.optionalStrings("scopes", countMax: 50) ?? SignInSettings.defaultScopes)
+                for (index, scope) in settings.scopes.enumerated()
+                where !OAuthProviderConfiguration.isScopeToken(scope) {
+                    fields.report("scopes[\(index)]", "must be a scope token of printable characters without blanks")
+                }
+                try fields.finish()
+                let provider = try await vault.setSignIn(caller, appID: exchange.appID, settings)
+                var answer = addresses
+                answer["client_id"] = .optional(provider.signInClientID)
+                return .json(answer)
+            }
+            .taking(body: [
+                .required("client_id"), .required("client_secret"), .optional("scopes", .strings),
+            ]).answering("SignInClient"),
         ] + webhookRoutes
+    }
+
+    /// What the operator enters at the identity provider; known before anything is saved.
+    private var addresses: JSONObject {
+        let configuration = vault.configuration
+        return [
+            "redirect_uris": [
+                .string(configuration.address(SitePath.sdkSignInCallback.path)),
+                .string(configuration.address(SitePath.walletSignInCallback.path)),
+            ],
+            "wallet_logout_url": .string(configuration.address(SitePath.walletSignIn.path)),
+        ]
     }
 
     private var webhookRoutes: [Route<OperatorCaller>] {
@@ -127,8 +158,7 @@ extension ManagementRoutes {
     }
 
     private func json(_ provider: IdentityProviderRecord) -> JSONObject {
-        let configuration = vault.configuration
-        return [
+        var object: JSONObject = [
             "id": provider.id.json, "idp_type": .string(provider.type.rawValue), "issuer": .string(provider.issuer),
             "audience": .optional(provider.audience), "user_id_claim": .string(provider.claims.userID),
             "group_claim": .optional(provider.claims.group), "role_claim": .optional(provider.claims.role),
@@ -137,14 +167,14 @@ extension ManagementRoutes {
             "webhooks": [
                 "enabled": .bool(provider.webhooksEnabledAt != nil), "url": .string(vault.webhookAddress(provider)),
             ],
-            "webhook_url": .string(vault.webhookAddress(provider)), "sign_in": .null,
-            "redirect_uris": [
-                .string(configuration.address(SitePath.sdkSignInCallback.path)),
-                .string(configuration.address(SitePath.walletSignInCallback.path)),
-            ],
-            "wallet_logout_url": .string(configuration.address(SitePath.walletSignIn.path)),
+            "webhook_url": .string(vault.webhookAddress(provider)),
+            "sign_in": provider.signInClientID.map {
+                ["client_id": .string($0), "scopes": .strings(provider.signInScopes)]
+            } ?? .null,
             "created_at": .string(provider.createdAt.rfc3339),
         ]
+        for (name, value) in addresses.members { object[name] = value }
+        return object
     }
 }
 

@@ -19,6 +19,7 @@ enum OpenAPISchemas {
                     .required("redirect_uris", .strings),
                 ]
         ),
+        ("SignInClient", required("client_id", "wallet_logout_url") + [.required("redirect_uris", .strings)]),
         ("EnabledWebhooks", [.required("url"), .optional("signing_secret")]),
         ("RotatedWebhookSecret", [.optional("signing_secret")]),
         (

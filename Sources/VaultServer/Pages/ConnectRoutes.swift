@@ -10,6 +10,8 @@ import VaultStore
 struct ConnectRoutes: Sendable {
     let vault: Vault
 
+    private var cookie: BrowserCookie { BrowserCookie(isSecure: vault.configuration.isPublicURLSecure) }
+
     var routes: [Route<Visitor>] {
         [
             Route("GET", "/connect/{session}", "The hosted Connect page") { _, exchange in
@@ -59,17 +61,11 @@ struct ConnectRoutes: Sendable {
 
     private func callback(_ exchange: Exchange) async throws -> Answer {
         do {
-            var query: [String: String] = [:]
-            for (name, value) in FormText.decode(exchange.rawQuery ?? "") {
-                // A repeated parameter is somebody's attempt to be read twice (RFC 6749 §3.1).
-                guard query.updateValue(value, forKey: name) == nil else {
-                    throw VaultError(.invalidRequest, "The provider's answer names a parameter twice.")
-                }
-            }
+            let query = try exchange.callbackQuery()
             let view = try await vault.finishCallback(
                 Vault.ConnectCallback(
                     state: query["state"], code: query["code"], error: query["error"],
-                    browserKey: browserKey(exchange)))
+                    browserKey: cookie.key(of: exchange)))
             // Away from the address that holds the code: going back or loading again asks for nothing twice.
             return .redirect(SitePath.connectPage(view.reference).path)
         } catch let error as VaultError {
@@ -83,11 +79,11 @@ struct ConnectRoutes: Sendable {
         -> Answer
     {
         do {
-            let browser = browserKey(exchange)
+            let browser = cookie.key(of: exchange)
             switch try await step(exchange.parameter("session"), browser) {
             case .redirect(let location):
                 var answer = Answer.redirect(location)
-                if let browser { answer.headers.append((name: "Set-Cookie", value: cookie(browser))) }
+                if let browser { answer.headers.append(cookie.header(browser)) }
                 return answer
             case .page(let view): return try render(view, browser: browser)
             }
@@ -101,7 +97,7 @@ struct ConnectRoutes: Sendable {
         let page = ConnectPage(view: view, csrfToken: vault.formToken(browserKey: known, page: view.reference))
         var answer = page.layout.answer(formTargets: view.status == .open ? providerTargets : [])
         // Renewed at every page, so that it outlives the visit to the provider.
-        answer.headers.append((name: "Set-Cookie", value: cookie(known)))
+        answer.headers.append(cookie.header(known))
         return answer
     }
 
@@ -112,24 +108,6 @@ struct ConnectRoutes: Sendable {
     private static func refusal(_ error: VaultError) -> Answer {
         let title = error.code == .notFound ? "This link does not work" : "That did not work"
         return MessagePage(title: title, message: error.message).layout.answer(status: error.code.status)
-    }
-
-    // MARK: The browser
-
-    private var isSecure: Bool { vault.configuration.publicURL.hasPrefix("https://") }
-    private var cookieName: String { isSecure ? "__Host-sallyport-browser" : "sallyport-browser" }
-
-    /// `Lax`: the provider leads the browser back with a top-level navigation.
-    private func cookie(_ key: String) -> String {
-        "\(cookieName)=\(key); Path=/; Max-Age=3600; HttpOnly; SameSite=Lax" + (isSecure ? "; Secure" : "")
-    }
-
-    private func browserKey(_ exchange: Exchange) -> String? {
-        let pairs = exchange.headers.filter { $0.name == "cookie" }.flatMap { $0.value.split(separator: ";") }
-            .map { $0.trimmingCharacters(in: .whitespaces) }
-        let values = pairs.filter { $0.hasPrefix(cookieName + "=") }.map { String($0.dropFirst(cookieName.count + 1)) }
-        guard values.count == 1, Base64URL.decode(values[0])?.count == 32 else { return nil }
-        return values[0]
     }
 
     /// A browser names the page that a form was sent from; another site's is refused. Absent only in old browsers, where

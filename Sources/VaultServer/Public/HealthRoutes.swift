@@ -1,7 +1,7 @@
 import VaultAPI
 import VaultService
 
-/// Whether the process is up, and whether it can serve.
+/// What everybody may ask: whether the process is up and can serve, and its public keys.
 struct HealthRoutes: Sendable {
     let vault: Vault
 
@@ -13,6 +13,12 @@ struct HealthRoutes: Sendable {
                     throw VaultError(.serviceUnavailable, "Database or keys are not usable.", retryAfterSeconds: 2)
                 }
                 return .json(["status": "ready"])
+            },
+            Route("GET", "/.well-known/jwks.json", "The public keys of what this installation signs") { _, _ in
+                var answer = Answer.json(try vault.publishedKeySet())
+                // Shorter than a new key is published before it signs.
+                answer.headers.append((name: "Cache-Control", value: "public, max-age=3600"))
+                return answer
             },
         ]
     }

@@ -9,7 +9,9 @@ import VaultStore
 struct SDKRoutes: Sendable {
     let vault: Vault
 
-    var routes: [Route<AppCaller>] { releaseRoutes + connectSessionRoutes + grantRoutes + catalogRoutes }
+    var routes: [Route<AppCaller>] {
+        releaseRoutes + connectSessionRoutes + grantRoutes + catalogRoutes + identityRoutes + signInRoutes
+    }
 }
 
 // MARK: - Reading what several bodies share

@@ -24,10 +24,10 @@ _original_send = httpx.AsyncClient.send
 
 
 async def _watched_send(client: httpx.AsyncClient, request: httpx.Request, **options: Any) -> httpx.Response:
-    """Looks on: only `/sdk/token` hands credentials out, so no other answer of the vault may tell one."""
+    """Looks on: only these hand out credentials and user tokens, so no other answer of the vault may tell one."""
     known = known_secrets()
     response = await _original_send(client, request, **options)
-    if request.url.path.startswith("/sdk/") and request.url.path != "/sdk/token":
+    if request.url.path.startswith("/sdk/") and request.url.path not in ("/sdk/token", "/sdk/auth/poll"):
         content = await response.aread()
         if request.url.path == "/sdk/proxy" and response.status_code == 200:
             content += base64.b64decode(response.json()["body_b64"])

@@ -1,0 +1,360 @@
+import VaultAPI
+import VaultCrypto
+import VaultDomain
+import VaultStore
+import VaultUpstream
+
+// Signing end users in at the app's identity provider, in a browser (behaviour contract, “Browser sign-in”): authorization
+// code with PKCE, state and nonce (OpenID Connect Core 1.0 §3.1, RFC 7636), the issuer of the answer checked (RFC 9207).
+// The app opens a session and polls it; what happens in between is rows.
+
+package struct SignInSettings: Sendable {
+    package let clientID: String
+    package let clientSecret: Secret
+    package let scopes: [String]
+
+    package init(clientID: String, clientSecret: Secret, scopes: [String]) {
+        self.clientID = clientID
+        self.clientSecret = clientSecret
+        self.scopes = scopes
+    }
+
+    package static let defaultScopes = ["openid", "profile", "email"]
+}
+
+package struct OpenedSignIn: Sendable {
+    /// For polling; the app keeps it.
+    package let sessionToken: String
+    /// For the browser.
+    package let authURL: String
+    package let expiresAt: Instant
+}
+
+package enum SignInPoll: Sendable {
+    case pending
+    case completed(userToken: Secret, subject: String, email: String?, name: String?)
+    case failed(code: String, message: String)
+    case expired
+}
+
+/// How a visit to the identity provider ended, for the person at the browser.
+package enum SignInOutcome: Sendable {
+    case signedIn
+    case failed(message: String)
+}
+
+extension Vault {
+    private static let pagePurpose = "sign-in-page"
+    private static let tokenPurpose = "sign-in-token"
+    private static let clientSecretPurpose = "identity_provider.sign_in_secret"
+    private static let userTokenPurpose = "sign_in.user_token"
+
+    // MARK: For operators
+
+    package func setSignIn(_ caller: OperatorCaller, appID: String, _ settings: SignInSettings) async throws
+        -> IdentityProviderRecord
+    {
+        let app = try app(caller, appID, toWrite: true)
+        let provider = try activeIdentityProvider(app)
+        guard let document = try? DiscoveryDocument(.object(provider.document)),
+            IdentityProviderCapabilities(type: provider.type, document: document).oidcSignIn
+        else {
+            throw VaultError(
+                .signInNotSupported, "The identity provider does not offer sign-in by authorization code.")
+        }
+        let version = provider.signInVersion + 1
+        let sealed = try sealForApp(
+            app, settings.clientSecret, purpose: Self.clientSecretPurpose, record: provider.id.text, version: version)
+        let scopes = settings.scopes.contains("openid") ? settings.scopes : ["openid"] + settings.scopes
+        try await record(caller, "identity_provider.sign_in_saved", app: app) {
+            try $0.setSignIn(
+                provider.id, clientID: settings.clientID, clientSecret: sealed, version: version, scopes: scopes)
+        }
+        return try activeIdentityProvider(app)
+    }
+
+    // MARK: For apps
+
+    package func openSignIn(_ caller: AppCaller) async throws -> OpenedSignIn {
+        let provider = try activeIdentityProvider(for: caller)
+        guard provider.signInClientID != nil else {
+            throw VaultError(
+                .signInNotConfigured, "The app's identity provider has no sign-in client.",
+                hint: "Save Client ID and Client Secret on the app's Identity page.",
+                details: ["reason": "missing_client_id"])
+        }
+        let time = now()
+        let session = SignInSessionRecord(
+            id: SignInSessionID(), appID: caller.appID, identityProviderID: provider.id, createdAt: time,
+            expiresAt: time.adding(seconds: Limits.signInSessionSeconds))
+        let auditKey = auditKey
+        let entry = caller.entry("sign_in.opened", .none, at: time)
+        try await write { transaction in
+            try transaction.insertSignInSession(session)
+            try transaction.appendAudit(entry, key: auditKey)
+        }
+        return OpenedSignIn(
+            sessionToken: reference(Self.tokenPurpose, session.id.text),
+            authURL: configuration.address(SitePath.signIn(reference(Self.pagePurpose, session.id.text)).path),
+            expiresAt: session.expiresAt)
+    }
+
+    /// The state of a session; holds the answer back while nothing has happened, at most so long. No thread waits.
+    package func pollSignIn(_ caller: AppCaller, token: String, waitMilliseconds: Int64) async throws -> SignInPoll {
+        let deadline = ContinuousClock.now + .milliseconds(waitMilliseconds)
+        while true {
+            let state = try signInState(caller, token: token)
+            guard case .pending = state, ContinuousClock.now < deadline else { return state }
+            try await Task.sleep(for: min(Limits.signInPollPause, deadline - ContinuousClock.now))
+        }
+    }
+
+    private func signInState(_ caller: AppCaller, token: String) throws -> SignInPoll {
+        let time = now()
+        guard let text = referencedID(Self.tokenPurpose, token), let id = SignInSessionID(text),
+            let session = try read({ try $0.signInSession(id) }), session.appID == caller.appID,
+            session.expiresAt > time
+        else { return .expired }
+        switch session.status {
+        case .open: return .pending
+        case .error:
+            return .failed(
+                code: session.errorCode ?? "sign_in_failed", message: session.errorMessage ?? "The sign-in failed.")
+        case .completed:
+            let found = try read { transaction in
+                (
+                    app: try transaction.app(session.appID),
+                    user: try session.userID.flatMap { try transaction.user($0, appID: session.appID)?.user }
+                )
+            }
+            guard let app = found.app, let user = found.user, let sealed = session.userToken else { return .expired }
+            return .completed(
+                userToken: try openForApp(
+                    app, sealed, purpose: Self.userTokenPurpose, record: session.id.text, version: 0),
+                subject: user.subject, email: user.email, name: user.displayName)
+        }
+    }
+
+    // MARK: In the browser
+
+    /// To the provider, without a click: notes the attempt, bound to this browser.
+    package func startSignIn(reference: String, browserKey: String) async throws -> String {
+        let time = now()
+        let found = try read { transaction -> (session: SignInSessionRecord, provider: IdentityProviderRecord)? in
+            guard let text = referencedID(Self.pagePurpose, reference), let id = SignInSessionID(text),
+                let session = try transaction.signInSession(id), session.status == .open, session.expiresAt > time,
+                let provider = try transaction.identityProvider(appID: session.appID),
+                provider.id == session.identityProviderID, try transaction.app(session.appID)?.archivedAt == nil
+            else { return nil }
+            return (session, provider)
+        }
+        guard let found else { throw Self.noSignInSession }
+        let state = RandomBytes.token()
+        let address = try Self.authorizationAddress(
+            found.provider, redirectURI: sdkRedirectURI, state: state, nonce: nonce(state: state),
+            challenge: Base64URL.encode(Digest.sha256(codeVerifier(state: state))))
+        let (stateDigest, browserDigest) = (digestKey.digest("state:" + state), browserDigest(browserKey))
+        try await write {
+            try $0.insertSignInAttempt(
+                stateDigest: stateDigest, sessionID: found.session.id, browserDigest: browserDigest, now: time,
+                expiresAt: found.session.expiresAt)
+        }
+        return address
+    }
+
+    private static var noSignInSession: VaultError {
+        VaultError(.notFound, "This sign-in link is not valid any more. Start again from the app.")
+    }
+
+    private var sdkRedirectURI: String { configuration.address(SitePath.sdkSignInCallback.path) }
+
+    /// OpenID Connect Core 1.0 §3.1.2.1. Derived from the state, so that nothing about it needs to be stored.
+    private func nonce(state: String) -> String { Base64URL.encode(digestKey.digest("nonce:" + state)) }
+
+    private static func authorizationAddress(
+        _ provider: IdentityProviderRecord, redirectURI: String, state: String, nonce: String, challenge: String
+    ) throws -> String {
+        let items = [
+            ("response_type", "code"), ("client_id", provider.signInClientID ?? ""), ("redirect_uri", redirectURI),
+            ("scope", provider.signInScopes.joined(separator: " ")), ("state", state), ("nonce", nonce),
+            ("code_challenge", challenge), ("code_challenge_method", "S256"),
+        ]
+        do {
+            return try WebAddress(provider.document["authorization_endpoint"]?.string ?? "").appendingQuery(items).text
+        } catch {
+            throw VaultError(
+                .internalError, "The identity provider's address is unusable.", cause: "authorization endpoint")
+        }
+    }
+
+    package struct SignInCallback: Sendable {
+        package var state: String?
+        package var code: String?
+        package var error: String?
+        package var issuer: String?
+        package var browserKey: String?
+
+        package init(state: String?, code: String?, error: String?, issuer: String?, browserKey: String?) {
+            self.state = state
+            self.code = code
+            self.error = error
+            self.issuer = issuer
+            self.browserKey = browserKey
+        }
+    }
+
+    /// Back from the provider. Throws for a state that is unknown, was used, or belongs to another browser; everything else
+    /// ends the session, and the app hears of it by its poll.
+    package func finishSignIn(_ callback: SignInCallback, origin: RequestOrigin) async throws -> SignInOutcome {
+        guard let state = callback.state, let browserKey = callback.browserKey else { throw Self.invalidCallback }
+        let (stateDigest, browserDigest) = (digestKey.digest("state:" + state), browserDigest(browserKey))
+        let time = now()
+        let found = try await write { transaction -> (SignInSessionRecord, IdentityProviderRecord, AppRecord)? in
+            guard
+                let session = try transaction.takeSignInAttempt(
+                    stateDigest: stateDigest, browserDigest: browserDigest, now: time),
+                session.status == .open, session.expiresAt > time,
+                let app = try transaction.app(session.appID), app.archivedAt == nil,
+                let provider = try transaction.identityProvider(appID: session.appID),
+                provider.id == session.identityProviderID
+            else { return nil }
+            return (session, provider, app)
+        }
+        guard let (session, provider, app) = found else { throw Self.invalidCallback }
+        do {
+            let code = try Self.code(of: callback, from: provider)
+            let idToken = try await redeem(code, state: state, provider: provider, app: app)
+            let record = try await signedInUser(idToken, state: state, provider: provider, origin: origin)
+            try await complete(session, user: record, idToken: idToken, app: app, origin: origin)
+            return .signedIn
+        } catch let failure as SignInFailure {
+            try await fail(session, failure, origin: origin)
+            return .failed(message: failure.message)
+        } catch let error as VaultError where error.code != .internalError {
+            let failure = SignInFailure(code: error.code.rawValue, message: error.message)
+            try await fail(session, failure, origin: origin)
+            return .failed(message: failure.message)
+        }
+    }
+
+    /// Why a sign-in ended without a user. Both texts are ours.
+    private struct SignInFailure: Error {
+        let code: String
+        let message: String
+    }
+
+    private static func code(of callback: SignInCallback, from provider: IdentityProviderRecord) throws -> String {
+        // RFC 9207 §2.4: an answer of another issuer is nobody's, whatever it says.
+        let namesIssuer = provider.document["authorization_response_iss_parameter_supported"]?.bool == true
+        if callback.issuer != nil || namesIssuer {
+            guard let issuer = callback.issuer, issuer.utf8.elementsEqual(provider.issuer.utf8) else {
+                throw SignInFailure(code: "issuer_mismatch", message: "The answer came from another identity provider.")
+            }
+        }
+        if let error = callback.error {
+            let code = callbackErrors.contains(error) ? error : TokenCallFailure.unnamedError
+            throw SignInFailure(code: code, message: "The identity provider did not sign you in (\(code)).")
+        }
+        guard let code = callback.code, (1...4096).contains(code.utf8.count) else {
+            throw SignInFailure(code: "invalid_response", message: "The identity provider's answer has no code.")
+        }
+        return code
+    }
+
+    private func redeem(_ code: String, state: String, provider: IdentityProviderRecord, app: AppRecord) async throws
+        -> Secret
+    {
+        guard let document = try? DiscoveryDocument(.object(provider.document)),
+            let sealed = provider.signInClientSecret,
+            let clientID = provider.signInClientID, let tokenURL = try? WebAddress(document.tokenEndpoint)
+        else { throw SignInFailure(code: "sign_in_not_configured", message: "The sign-in is not set up any more.") }
+        let secret = try openForApp(
+            app, sealed, purpose: Self.clientSecretPurpose, record: provider.id.text, version: provider.signInVersion)
+        let client = OAuthClient(
+            endpoints: OAuthEndpoints(
+                tokenURL: tokenURL, clientID: clientID, clientSecret: secret,
+                // Some servers read the form-encoded parts of Basic credentials wrongly (RFC 6749 §2.3.1).
+                authentication: document.tokenEndpointAuthMethods.contains("client_secret_post") ? .post : .basic),
+            send: send)
+        do {
+            let answer = try await client.exchangeCode(
+                code, redirectURI: sdkRedirectURI, codeVerifier: codeVerifier(state: state))
+            guard let idToken = answer.idToken else {
+                throw SignInFailure(code: "invalid_response", message: "The identity provider sent no ID token.")
+            }
+            return idToken
+        } catch let failure as TokenCallFailure {
+            switch failure {
+            case .unreachable, .throttled, .providerError:
+                throw SignInFailure(
+                    code: ErrorCode.serviceUnavailable.rawValue,
+                    message: "The identity provider could not be asked right now.")
+            case .refused, .malformed, .unusable:
+                throw SignInFailure(
+                    code: failure.connectCode, message: "The identity provider did not accept the sign-in.")
+            }
+        }
+    }
+
+    /// OpenID Connect Core 1.0 §3.1.3.7, and the sync that every token of the user causes.
+    private func signedInUser(
+        _ idToken: Secret, state: String, provider: IdentityProviderRecord, origin: RequestOrigin
+    ) async throws -> UserRecord {
+        let clientID = provider.signInClientID ?? ""
+        let (payload, claims) = try await verifiedClaims(
+            idToken.revealed(), provider: provider, audience: clientID, alternative: nil)
+        guard payload["nonce"]?.string?.utf8.elementsEqual(nonce(state: state).utf8) == true else {
+            throw SignInFailure(code: "nonce_mismatch", message: "The ID token was made for another sign-in.")
+        }
+        let party = payload["azp"]
+        guard
+            party?.string.map({ $0.utf8.elementsEqual(clientID.utf8) }) ?? (party == nil && claims.audiences.count == 1)
+        else { throw SignInFailure(code: "jwt_validation_error", message: "The ID token is for another client.") }
+        let record = try await sync(claims, provider: provider, origin: origin)
+        switch record.user.status {
+        case .active: return record
+        case .suspended: throw VaultError.userSuspended
+        case .deprovisioned: throw VaultError.userDeprovisioned
+        }
+    }
+
+    private func complete(
+        _ session: SignInSessionRecord, user: UserRecord, idToken: Secret, app: AppRecord, origin: RequestOrigin
+    ) async throws {
+        var ended = session
+        ended.status = .completed
+        ended.userID = user.user.id
+        ended.userToken = try sealForApp(
+            app, idToken, purpose: Self.userTokenPurpose, record: session.id.text, version: 0)
+        let completed = ended
+        let entry = AuditEntry(
+            event: "sign_in.completed", decision: .allow, principal: .browser, occurredAt: now(),
+            requestID: origin.requestID, appID: app.id, userID: user.user.id, peer: origin.peer?.description)
+        let auditKey = auditKey
+        try await write { transaction in
+            // Ended between the sync and now: nothing is handed out.
+            guard try transaction.user(user.user.id, appID: app.id)?.user.status == .active else {
+                throw VaultError.userDeprovisioned
+            }
+            guard try transaction.endSignInSession(completed) else { throw Self.invalidCallback }
+            try transaction.appendAudit(entry, key: auditKey)
+        }
+    }
+
+    private func fail(_ session: SignInSessionRecord, _ failure: SignInFailure, origin: RequestOrigin) async throws {
+        var ended = session
+        ended.status = .error
+        ended.errorCode = failure.code
+        ended.errorMessage = failure.message
+        let failed = ended
+        let entry = AuditEntry(
+            event: "sign_in.failed", decision: .deny, principal: .browser, occurredAt: now(),
+            requestID: origin.requestID, appID: session.appID, peer: origin.peer?.description,
+            details: ["error": .string(failure.code)])
+        let auditKey = auditKey
+        try await write { transaction in
+            guard try transaction.endSignInSession(failed) else { return }
+            try transaction.appendAudit(entry, key: auditKey)
+        }
+    }
+}
