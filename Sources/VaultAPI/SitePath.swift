@@ -8,6 +8,10 @@ package enum SitePath: Sendable {
     case sdkSignInCallback
     case walletSignInCallback
     case walletSignIn
+    case walletStart
+    case walletConnections
+    case walletRevoke(String)
+    case walletSignOut
     case identityProviderWebhook(String)
     case stylesheet
 
@@ -19,6 +23,10 @@ package enum SitePath: Sendable {
         case .sdkSignInCallback: "/sdk/auth/callback"
         case .walletSignInCallback: "/wallet/api/auth/callback"
         case .walletSignIn: "/wallet/sign-in"
+        case .walletStart: "/wallet/sign-in/start"
+        case .walletConnections: "/wallet/connections"
+        case .walletRevoke(let grantID): "/wallet/connections/" + grantID + "/revoke"
+        case .walletSignOut: "/wallet/sign-out"
         case .identityProviderWebhook(let endpointID): "/webhooks/idp/" + endpointID
         case .stylesheet: "/assets/sallyport.css"
         }

@@ -104,6 +104,7 @@ extension Vault {
             try transaction.deleteExpiredNonces(now: time)
             try transaction.deleteExpiredConnectRows(now: time)
             try transaction.deleteExpiredSignInRows(now: time)
+            try transaction.deleteExpiredWalletSessions(now: time)
         }
         try await finishKeyDestructions()
         try await closeInterruptedUses(startedBefore: time.adding(seconds: -Limits.openUseSecondsMax))

@@ -14,6 +14,10 @@ package enum Limits {
     package static let queryItemsMax = 50
     /// A browser sign-in, from its opening to the last poll (behaviour contract, “Browser sign-in”).
     package static let signInSessionSeconds: Int64 = 600
+    /// A session of the Wallet: a working day, whatever happens in it.
+    package static let walletSessionSeconds: Int64 = 43_200
+    /// The way through the identity provider's sign-out and back, good for a reload.
+    package static let logoutStateSeconds: Int64 = 3600
     /// The longest that a poll is held (wire contract §4.8), and how often a held one looks.
     package static let signInWaitMillisecondsMax: Int64 = 30_000
     static let signInPollPause = Duration.milliseconds(200)

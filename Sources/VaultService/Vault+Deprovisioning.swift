@@ -45,6 +45,7 @@ extension Vault {
         if let dataKeyID = record.dataKeyID { try transaction.insertKeyDestruction(dataKeyID, now: time) }
         try transaction.endConnectSessions(
             userID: record.user.id, code: ErrorCode.userDeprovisioned.rawValue, message: "The user was deprovisioned.")
+        try transaction.deleteWalletSessions(userID: record.user.id)
         try transaction.endSignInSessions(
             userID: record.user.id, code: ErrorCode.userDeprovisioned.rawValue, message: "The user was deprovisioned.")
         var updated = record

@@ -74,7 +74,7 @@ extension Vault {
     }
 
     /// The shared end of every single grant. Idempotent: a second call answers the first one's time.
-    private func revoke(_ grant: Grant, entry: AuditEntry, reason: String?) async throws -> Instant {
+    func revoke(_ grant: Grant, entry: AuditEntry, reason: String?) async throws -> Instant {
         let time = now()
         let revokedAt = try await write { transaction -> Instant in
             guard let record = try transaction.grant(grant.id, appID: grant.appID),

@@ -142,6 +142,7 @@ extension Vault {
             try $0.endConnectSessions(
                 appID: app.id, issuer: provider.issuer, code: ErrorCode.identityProviderInactive.rawValue,
                 message: "The app's identity provider was removed.")
+            try $0.deleteWalletSessions(identityProviderID: provider.id)
             try $0.endSignInSessions(
                 identityProviderID: provider.id, code: ErrorCode.identityProviderInactive.rawValue,
                 message: "The app's identity provider was removed.")

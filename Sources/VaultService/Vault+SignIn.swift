@@ -39,8 +39,9 @@ package enum SignInPoll: Sendable {
 
 /// How a visit to the identity provider ended, for the person at the browser.
 package enum SignInOutcome: Sendable {
-    case signedIn
-    case failed(message: String)
+    /// With the value of the session cookie, where a session of ours began (the Wallet).
+    case signedIn(wallet: Secret?)
+    case failed(message: String, appID: AppID)
 }
 
 extension Vault {
@@ -85,7 +86,7 @@ extension Vault {
         }
         let time = now()
         let session = SignInSessionRecord(
-            id: SignInSessionID(), appID: caller.appID, identityProviderID: provider.id, createdAt: time,
+            id: SignInSessionID(), appID: caller.appID, identityProviderID: provider.id, purpose: .sdk, createdAt: time,
             expiresAt: time.adding(seconds: Limits.signInSessionSeconds))
         let auditKey = auditKey
         let entry = caller.entry("sign_in.opened", .none, at: time)
@@ -149,43 +150,54 @@ extension Vault {
             return (session, provider)
         }
         guard let found else { throw Self.noSignInSession }
+        return try await beginSignIn(found.session, isNew: false, provider: found.provider, browserKey: browserKey)
+    }
+
+    /// Notes a visit to the provider that begins in this browser; answers where it leads.
+    func beginSignIn(
+        _ session: SignInSessionRecord, isNew: Bool, provider: IdentityProviderRecord, browserKey: String,
+        parameters: [(String, String)] = []
+    ) async throws -> String {
+        let time = now()
         let state = RandomBytes.token()
-        let address = try Self.authorizationAddress(
-            found.provider, redirectURI: sdkRedirectURI, state: state, nonce: nonce(state: state),
-            challenge: Base64URL.encode(Digest.sha256(codeVerifier(state: state))))
-        let (stateDigest, browserDigest) = (digestKey.digest("state:" + state), browserDigest(browserKey))
-        try await write {
-            try $0.insertSignInAttempt(
-                stateDigest: stateDigest, sessionID: found.session.id, browserDigest: browserDigest, now: time,
-                expiresAt: found.session.expiresAt)
+        let challenge = Base64URL.encode(Digest.sha256(codeVerifier(state: state)))
+        let items = [
+            ("response_type", "code"), ("client_id", provider.signInClientID ?? ""),
+            ("redirect_uri", redirectURI(session.purpose)), ("scope", provider.signInScopes.joined(separator: " ")),
+            ("state", state), ("nonce", nonce(state: state)), ("code_challenge", challenge),
+            ("code_challenge_method", "S256"),
+        ]
+        let address: WebAddress
+        do {
+            address = try WebAddress(provider.document["authorization_endpoint"]?.string ?? "").appendingQuery(
+                items + parameters)
+        } catch {
+            throw VaultError(
+                .internalError, "The identity provider's address is unusable.", cause: "authorization endpoint")
         }
-        return address
+        let (stateDigest, browserDigest) = (digestKey.digest("state:" + state), browserDigest(browserKey))
+        try await write { transaction in
+            if isNew { try transaction.insertSignInSession(session) }
+            try transaction.insertSignInAttempt(
+                stateDigest: stateDigest, sessionID: session.id, browserDigest: browserDigest, now: time,
+                expiresAt: session.expiresAt)
+        }
+        return address.text
     }
 
     private static var noSignInSession: VaultError {
         VaultError(.notFound, "This sign-in link is not valid any more. Start again from the app.")
     }
 
-    private var sdkRedirectURI: String { configuration.address(SitePath.sdkSignInCallback.path) }
+    private func redirectURI(_ purpose: SignInPurpose) -> String {
+        switch purpose {
+        case .sdk: configuration.address(SitePath.sdkSignInCallback.path)
+        case .wallet: configuration.address(SitePath.walletSignInCallback.path)
+        }
+    }
 
     /// OpenID Connect Core 1.0 §3.1.2.1. Derived from the state, so that nothing about it needs to be stored.
     private func nonce(state: String) -> String { Base64URL.encode(digestKey.digest("nonce:" + state)) }
-
-    private static func authorizationAddress(
-        _ provider: IdentityProviderRecord, redirectURI: String, state: String, nonce: String, challenge: String
-    ) throws -> String {
-        let items = [
-            ("response_type", "code"), ("client_id", provider.signInClientID ?? ""), ("redirect_uri", redirectURI),
-            ("scope", provider.signInScopes.joined(separator: " ")), ("state", state), ("nonce", nonce),
-            ("code_challenge", challenge), ("code_challenge_method", "S256"),
-        ]
-        do {
-            return try WebAddress(provider.document["authorization_endpoint"]?.string ?? "").appendingQuery(items).text
-        } catch {
-            throw VaultError(
-                .internalError, "The identity provider's address is unusable.", cause: "authorization endpoint")
-        }
-    }
 
     package struct SignInCallback: Sendable {
         package var state: String?
@@ -205,7 +217,9 @@ extension Vault {
 
     /// Back from the provider. Throws for a state that is unknown, was used, or belongs to another browser; everything else
     /// ends the session, and the app hears of it by its poll.
-    package func finishSignIn(_ callback: SignInCallback, origin: RequestOrigin) async throws -> SignInOutcome {
+    package func finishSignIn(_ callback: SignInCallback, purpose: SignInPurpose, origin: RequestOrigin) async throws
+        -> SignInOutcome
+    {
         guard let state = callback.state, let browserKey = callback.browserKey else { throw Self.invalidCallback }
         let (stateDigest, browserDigest) = (digestKey.digest("state:" + state), browserDigest(browserKey))
         let time = now()
@@ -213,7 +227,7 @@ extension Vault {
             guard
                 let session = try transaction.takeSignInAttempt(
                     stateDigest: stateDigest, browserDigest: browserDigest, now: time),
-                session.status == .open, session.expiresAt > time,
+                session.purpose == purpose, session.status == .open, session.expiresAt > time,
                 let app = try transaction.app(session.appID), app.archivedAt == nil,
                 let provider = try transaction.identityProvider(appID: session.appID),
                 provider.id == session.identityProviderID
@@ -223,17 +237,18 @@ extension Vault {
         guard let (session, provider, app) = found else { throw Self.invalidCallback }
         do {
             let code = try Self.code(of: callback, from: provider)
-            let idToken = try await redeem(code, state: state, provider: provider, app: app)
+            let idToken = try await redeem(code, session, state: state, provider: provider, app: app)
             let record = try await signedInUser(idToken, state: state, provider: provider, origin: origin)
-            try await complete(session, user: record, idToken: idToken, app: app, origin: origin)
-            return .signedIn
+            return .signedIn(
+                wallet: try await complete(
+                    session, user: record, idToken: idToken, provider: provider, app: app, origin: origin))
         } catch let failure as SignInFailure {
             try await fail(session, failure, origin: origin)
-            return .failed(message: failure.message)
+            return .failed(message: failure.message, appID: app.id)
         } catch let error as VaultError where error.code != .internalError {
             let failure = SignInFailure(code: error.code.rawValue, message: error.message)
             try await fail(session, failure, origin: origin)
-            return .failed(message: failure.message)
+            return .failed(message: failure.message, appID: app.id)
         }
     }
 
@@ -261,9 +276,9 @@ extension Vault {
         return code
     }
 
-    private func redeem(_ code: String, state: String, provider: IdentityProviderRecord, app: AppRecord) async throws
-        -> Secret
-    {
+    private func redeem(
+        _ code: String, _ session: SignInSessionRecord, state: String, provider: IdentityProviderRecord, app: AppRecord
+    ) async throws -> Secret {
         guard let document = try? DiscoveryDocument(.object(provider.document)),
             let sealed = provider.signInClientSecret,
             let clientID = provider.signInClientID, let tokenURL = try? WebAddress(document.tokenEndpoint)
@@ -278,7 +293,7 @@ extension Vault {
             send: send)
         do {
             let answer = try await client.exchangeCode(
-                code, redirectURI: sdkRedirectURI, codeVerifier: codeVerifier(state: state))
+                code, redirectURI: redirectURI(session.purpose), codeVerifier: codeVerifier(state: state))
             guard let idToken = answer.idToken else {
                 throw SignInFailure(code: "invalid_response", message: "The identity provider sent no ID token.")
             }
@@ -318,26 +333,33 @@ extension Vault {
         }
     }
 
+    /// Hands the ID token to the app that polls, or opens a session of the Wallet, which needs no token any more.
     private func complete(
-        _ session: SignInSessionRecord, user: UserRecord, idToken: Secret, app: AppRecord, origin: RequestOrigin
-    ) async throws {
+        _ session: SignInSessionRecord, user: UserRecord, idToken: Secret, provider: IdentityProviderRecord,
+        app: AppRecord, origin: RequestOrigin
+    ) async throws -> Secret? {
         var ended = session
         ended.status = .completed
         ended.userID = user.user.id
-        ended.userToken = try sealForApp(
-            app, idToken, purpose: Self.userTokenPurpose, record: session.id.text, version: 0)
+        if session.purpose == .sdk {
+            ended.userToken = try sealForApp(
+                app, idToken, purpose: Self.userTokenPurpose, record: session.id.text, version: 0)
+        }
         let completed = ended
         let entry = AuditEntry(
             event: "sign_in.completed", decision: .allow, principal: .browser, occurredAt: now(),
-            requestID: origin.requestID, appID: app.id, userID: user.user.id, peer: origin.peer?.description)
+            requestID: origin.requestID, appID: app.id, userID: user.user.id, peer: origin.peer?.description,
+            details: ["purpose": .string(session.purpose.rawValue)])
         let auditKey = auditKey
-        try await write { transaction in
+        return try await write { transaction in
             // Ended between the sync and now: nothing is handed out.
-            guard try transaction.user(user.user.id, appID: app.id)?.user.status == .active else {
+            guard let current = try transaction.user(user.user.id, appID: app.id), current.user.status == .active else {
                 throw VaultError.userDeprovisioned
             }
             guard try transaction.endSignInSession(completed) else { throw Self.invalidCallback }
             try transaction.appendAudit(entry, key: auditKey)
+            guard session.purpose == .wallet else { return nil }
+            return try self.openWalletSession(current, provider: provider, in: transaction)
         }
     }
 

@@ -94,6 +94,7 @@ extension Vault {
         try transaction.updateUser(updated)
         try transaction.endConnectSessions(
             userID: record.user.id, code: ErrorCode.userSuspended.rawValue, message: "The user is suspended.")
+        try transaction.deleteWalletSessions(userID: record.user.id)
         try transaction.endSignInSessions(
             userID: record.user.id, code: ErrorCode.userSuspended.rawValue, message: "The user is suspended.")
     }

@@ -216,6 +216,7 @@ enum Schema {
         CREATE TABLE sign_in_sessions (
             id TEXT PRIMARY KEY NOT NULL, app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
             identity_provider_id TEXT NOT NULL REFERENCES identity_providers (id) ON DELETE CASCADE,
+            purpose TEXT NOT NULL CHECK (purpose IN ('sdk', 'wallet')),
             status TEXT NOT NULL CHECK (status IN ('open', 'completed', 'error')),
             user_id TEXT REFERENCES users (id) ON DELETE CASCADE, user_token BLOB, error_code TEXT, error_message TEXT,
             created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL) STRICT
@@ -227,6 +228,14 @@ enum Schema {
             session_id TEXT NOT NULL REFERENCES sign_in_sessions (id) ON DELETE CASCADE,
             browser_digest BLOB NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL) STRICT
         """,
+        """
+        CREATE TABLE wallet_sessions (
+            digest BLOB PRIMARY KEY NOT NULL, app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+            identity_provider_id TEXT NOT NULL REFERENCES identity_providers (id) ON DELETE CASCADE,
+            user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE, user_epoch INTEGER NOT NULL,
+            created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL) STRICT
+        """,
+        "CREATE INDEX wallet_sessions_by_user ON wallet_sessions (user_id)",
     ]
 
     /// Ties the database to its key store.

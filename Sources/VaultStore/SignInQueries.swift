@@ -3,12 +3,16 @@ import VaultDomain
 
 // Browser sign-ins that apps asked for: a session that the app polls, and the visits to the identity provider under way.
 
+/// Who asked for it, and so where the browser comes back to.
+package enum SignInPurpose: String, Sendable { case sdk, wallet }
+
 package enum SignInStatus: String, Sendable { case open, completed, error }
 
 package struct SignInSessionRecord: Sendable {
     package let id: SignInSessionID
     package let appID: AppID
     package let identityProviderID: IdentityProviderID
+    package let purpose: SignInPurpose
     package var status: SignInStatus
     package var userID: UserID?
     /// The user's ID token, sealed; there only while the session is completed and young.
@@ -19,12 +23,13 @@ package struct SignInSessionRecord: Sendable {
     package let expiresAt: Instant
 
     package init(
-        id: SignInSessionID, appID: AppID, identityProviderID: IdentityProviderID, createdAt: Instant,
-        expiresAt: Instant
+        id: SignInSessionID, appID: AppID, identityProviderID: IdentityProviderID, purpose: SignInPurpose,
+        createdAt: Instant, expiresAt: Instant
     ) {
         self.id = id
         self.appID = appID
         self.identityProviderID = identityProviderID
+        self.purpose = purpose
         status = .open
         self.createdAt = createdAt
         self.expiresAt = expiresAt
@@ -33,7 +38,8 @@ package struct SignInSessionRecord: Sendable {
     init(_ row: Row) throws {
         self.init(
             id: try row.id("id"), appID: try row.id("app_id"), identityProviderID: try row.id("identity_provider_id"),
-            createdAt: try row.instant("created_at"), expiresAt: try row.instant("expires_at"))
+            purpose: try row.choice("purpose"), createdAt: try row.instant("created_at"),
+            expiresAt: try row.instant("expires_at"))
         status = try row.choice("status")
         userID = try row.optionalID("user_id")
         userToken = try row.optionalBlob("user_token")
@@ -46,9 +52,10 @@ extension Transaction {
     package func insertSignInSession(_ session: SignInSessionRecord) throws {
         try execute(
             """
-            INSERT INTO sign_in_sessions (id, app_id, identity_provider_id, status, created_at, expires_at)
-            VALUES (?1, ?2, ?3, 'open', ?4, ?5)
-            """, session.id, session.appID, session.identityProviderID, session.createdAt, session.expiresAt)
+            INSERT INTO sign_in_sessions (id, app_id, identity_provider_id, purpose, status, created_at, expires_at)
+            VALUES (?1, ?2, ?3, ?4, 'open', ?5, ?6)
+            """, session.id, session.appID, session.identityProviderID, session.purpose.rawValue, session.createdAt,
+            session.expiresAt)
     }
 
     package func signInSession(_ id: SignInSessionID) throws -> SignInSessionRecord? {

@@ -10,6 +10,8 @@ package enum AuditPrincipal: Sendable, Equatable {
     case app(keyID: APIKeyID, keyPrefix: String, actorID: ActorID?, caller: String?)
     case operatorAccount(OperatorID)
     case identityProvider(deliveryID: String)
+    /// An end user in the Wallet.
+    case user(UserID)
     case browser
     case system
 }
@@ -99,6 +101,7 @@ package struct AuditEntry: Sendable, Equatable {
         case .operatorAccount(let id): return ["type": "operator", "operator_id": id.json]
         case .identityProvider(let deliveryID):
             return ["type": "identity_provider", "delivery_id": .string(deliveryID)]
+        case .user(let id): return ["type": "user", "user_id": id.json]
         case .browser: return ["type": "browser"]
         case .system: return ["type": "system"]
         }

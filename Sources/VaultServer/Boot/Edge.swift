@@ -28,20 +28,26 @@ struct Edge: HTTPResponder {
     let sdk: RouteTable<AppCaller>
     let management: RouteTable<OperatorCaller>
     let open: RouteTable<Visitor>
+    let wallet: RouteTable<WalletCaller>
+    private let walletCookie: WalletCookie
 
     init(vault: Vault, settings: ServerSettings, logger: Logger) {
         self.vault = vault
         self.settings = settings
         self.logger = logger
         sdk = RouteTable(SDKRoutes(vault: vault).routes)
+        let walletRoutes = WalletRoutes(vault: vault)
+        wallet = RouteTable(walletRoutes.routes)
+        walletCookie = walletRoutes.session
         management = RouteTable(ManagementRoutes(vault: vault).routes)
         open = RouteTable(
-            HealthRoutes(vault: vault).routes + ConnectRoutes(vault: vault).routes + SignInRoutes(vault: vault).routes
+            HealthRoutes(vault: vault).routes + walletRoutes.openRoutes + ConnectRoutes(vault: vault).routes
+                + SignInRoutes(vault: vault).routes
                 + WebhookRoutes(vault: vault).routes
                 + [OpenAPIDocument.route(management)])
     }
 
-    private enum Area { case sdk, management, open }
+    private enum Area { case sdk, management, wallet, open }
 
     func respond(to request: Request, context: EdgeContext) async throws -> Response {
         let started = ContinuousClock.now
@@ -97,7 +103,9 @@ struct Edge: HTTPResponder {
         if case .route = openMatch {
             area = .open
         } else {
-            area = path.hasPrefix("/sdk/") ? .sdk : path.hasPrefix("/api/v1/") ? .management : .open
+            area =
+                path.hasPrefix("/sdk/")
+                ? .sdk : path.hasPrefix("/api/v1/") ? .management : path.hasPrefix("/wallet/") ? .wallet : .open
         }
         let body = try await collectBody(request, limit: bodyLimit(area, path: path))
         let exchange = Exchange(
@@ -106,6 +114,14 @@ struct Edge: HTTPResponder {
             origin: origin)
         switch area {
         case .open:
+            return try await handle(openMatch, exchange, Visitor(origin: origin), route: &route)
+        case .wallet:
+            guard case .wrongMethod = openMatch else {
+                guard let cookie = walletCookie.value(of: exchange),
+                    let caller = try vault.walletCaller(cookie: cookie, origin: origin)
+                else { return .redirect(SitePath.walletSignIn.path) }
+                return try await handle(wallet.match(method: method, path: path), exchange, caller, route: &route)
+            }
             return try await handle(openMatch, exchange, Visitor(origin: origin), route: &route)
         case .management:
             let caller = try operatorCaller(exchange)

@@ -18,12 +18,32 @@ struct BrowserCookie: Sendable {
         )
     }
 
-    func key(of exchange: Exchange) -> String? {
-        let pairs = exchange.headers.filter { $0.name == "cookie" }.flatMap { $0.value.split(separator: ";") }
+    func key(of exchange: Exchange) -> String? { exchange.cookie(name) }
+}
+
+extension Exchange {
+    /// The value of a cookie of ours: 256 random bits.
+    func cookie(_ name: String) -> String? {
+        anyCookie(name).flatMap { Base64URL.decode($0)?.count == 32 ? $0 : nil }
+    }
+
+    /// The value of a cookie. One that comes twice is nobody's.
+    func anyCookie(_ name: String) -> String? {
+        let pairs = headers.filter { $0.name == "cookie" }.flatMap { $0.value.split(separator: ";") }
             .map { $0.trimmingCharacters(in: .whitespaces) }
         let values = pairs.filter { $0.hasPrefix(name + "=") }.map { String($0.dropFirst(name.count + 1)) }
-        guard values.count == 1, Base64URL.decode(values[0])?.count == 32 else { return nil }
-        return values[0]
+        return values.count == 1 ? values[0] : nil
+    }
+
+    var isForm: Bool {
+        header("content-type")?.lowercased().hasPrefix("application/x-www-form-urlencoded") == true
+    }
+
+    /// A browser names the page that a form was sent from; another site's is refused. Absent only in old browsers, and
+    /// `null` where the page keeps its address to itself, as ours do: there the form's token decides.
+    func isFromOrigin(_ origin: String) -> Bool {
+        guard let sent = header("origin") else { return true }
+        return sent == origin || sent == "null"
     }
 }
 

@@ -35,14 +35,13 @@ struct ConnectRoutes: Sendable {
     }
 
     private func submit(_ exchange: Exchange) async throws -> Answer {
-        guard exchange.header("content-type")?.lowercased().hasPrefix("application/x-www-form-urlencoded") == true
-        else {
+        guard exchange.isForm else {
             return Self.refusal(VaultError(.invalidRequest, "This form can only be sent from its own page."))
         }
         let form = FormText.decode(String(decoding: exchange.body, as: UTF8.self))
         func field(_ name: String) -> String? { form.first { $0.name == name }?.value }
         return try await page(exchange) { reference, browser in
-            guard let browser, isOurOrigin(exchange), let token = field("csrf"),
+            guard let browser, exchange.isFromOrigin(vault.configuration.publicURL), let token = field("csrf"),
                 vault.isFormToken(token, browserKey: browser, page: reference)
             else {
                 throw VaultError(
@@ -108,12 +107,5 @@ struct ConnectRoutes: Sendable {
     private static func refusal(_ error: VaultError) -> Answer {
         let title = error.code == .notFound ? "This link does not work" : "That did not work"
         return MessagePage(title: title, message: error.message).layout.answer(status: error.code.status)
-    }
-
-    /// A browser names the page that a form was sent from; another site's is refused. Absent only in old browsers, where
-    /// the form's token still decides.
-    private func isOurOrigin(_ exchange: Exchange) -> Bool {
-        guard let origin = exchange.header("origin") else { return true }
-        return origin == vault.configuration.publicURL || origin == "null"
     }
 }

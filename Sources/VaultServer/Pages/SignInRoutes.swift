@@ -1,6 +1,7 @@
 import VaultAPI
 import VaultCrypto
 import VaultService
+import VaultStore
 
 // Browser sign-in on its way: to the identity provider without a click, and back to a page that can be closed.
 
@@ -35,10 +36,10 @@ struct SignInRoutes: Sendable {
             let outcome = try await vault.finishSignIn(
                 Vault.SignInCallback(
                     state: query["state"], code: query["code"], error: query["error"], issuer: query["iss"],
-                    browserKey: cookie.key(of: exchange)), origin: visitor.origin)
+                    browserKey: cookie.key(of: exchange)), purpose: .sdk, origin: visitor.origin)
             switch outcome {
             case .signedIn: return Self.page("You are signed in", "You can close this window and go back to the app.")
-            case .failed(let message):
+            case .failed(let message, _):
                 return Self.page(
                     "You were not signed in", message + " You can close this window and start again from the app.")
             }

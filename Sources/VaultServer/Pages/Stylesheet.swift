@@ -36,6 +36,8 @@ enum Stylesheet {
         .plain { background: transparent; color: var(--ink); border-color: var(--line); font-weight: 500; }
         .actions { display: flex; gap: .75rem; margin: 1.25rem 0 0; }
         .state { margin: 0; padding: .6rem .8rem; border: 1px solid var(--line); border-radius: 9px; }
+        .state p { margin: 0 0 .25rem; }
+        .state form { margin: .75rem 0 .25rem; }
         .mark { margin: 0 0 .5rem; font-size: 2rem; line-height: 1; }
         .good { color: var(--good); }
         .bad { color: var(--bad); }

@@ -64,6 +64,14 @@ class Browser:
     def __init__(self) -> None:
         self._session = requests.Session()
 
+    @property
+    def cookies(self) -> requests.cookies.RequestsCookieJar:
+        return self._session.cookies
+
+    def post(self, url: str, data: dict[str, str], headers: dict[str, str]) -> requests.Response:
+        """A form sent by hand."""
+        return self._session.post(url, data=data, headers=headers, timeout=30, allow_redirects=False)
+
     def open(self, url: str) -> Page:
         return self._page(self._session.get(url, timeout=30))
 

@@ -37,6 +37,8 @@ class IdentityProvider(LocalServer):
         self.auth_methods = ["client_secret_basic", "client_secret_post"]
         self.names_issuer = False
         """Whether answers carry `iss` (RFC 9207), and the document says so."""
+        self.has_logout = False
+        """Whether there is an end_session_endpoint."""
         self.callback_changes: dict[str, str | None] = {}
         """Members of the answer in the browser, changed or (None) left out."""
         self.id_token_claims: Json = {}
@@ -106,8 +108,12 @@ class IdentityProvider(LocalServer):
                     "code_challenge_methods_supported": ["S256"],
                     "token_endpoint_auth_methods_supported": self.auth_methods,
                     "authorization_response_iss_parameter_supported": self.names_issuer,
+                    **({"end_session_endpoint": self.url("/logout")} if self.has_logout else {}),
                 }
             )
+        if request.path == "/logout" and self.has_logout:
+            asked = dict(request.query)
+            return Answer.redirect(f"{asked['post_logout_redirect_uri']}?{urlencode({'state': asked['state']})}")
         if request.path == "/authorize":
             return self._authorize(dict(request.query))
         if request.path == "/token":
