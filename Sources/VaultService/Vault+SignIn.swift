@@ -285,15 +285,24 @@ extension Vault {
         else { throw SignInFailure(code: "sign_in_not_configured", message: "The sign-in is not set up any more.") }
         let secret = try openForApp(
             app, sealed, purpose: Self.clientSecretPurpose, record: provider.id.text, version: provider.signInVersion)
-        let client = OAuthClient(
-            endpoints: OAuthEndpoints(
-                tokenURL: tokenURL, clientID: clientID, clientSecret: secret,
-                // Some servers read the form-encoded parts of Basic credentials wrongly (RFC 6749 §2.3.1).
-                authentication: document.tokenEndpointAuthMethods.contains("client_secret_post") ? .post : .basic),
-            send: send)
-        do {
-            let answer = try await client.exchangeCode(
+        func exchange(_ authentication: OAuthProviderTemplate.TokenAuthentication) async throws -> TokenAnswer {
+            let endpoints = OAuthEndpoints(
+                tokenURL: tokenURL, clientID: clientID, clientSecret: secret, authentication: authentication)
+            return try await OAuthClient(endpoints: endpoints, send: send).exchangeCode(
                 code, redirectURI: redirectURI(session.purpose), codeVerifier: codeVerifier(state: state))
+        }
+        let offered = document.tokenEndpointAuthMethods
+        let offersBody = offered.contains("client_secret_post")
+        let offersBoth = offersBody && offered.contains("client_secret_basic")
+        do {
+            let answer: TokenAnswer
+            do {
+                // Some servers read the form-encoded parts of Basic credentials wrongly (RFC 6749 §2.3.1).
+                answer = try await exchange(offersBody ? .post : .basic)
+            } catch TokenCallFailure.refused(let error, _) where offersBoth && Self.clientRefusals.contains(error) {
+                // Discovery says what the provider knows, not what this client was registered for.
+                answer = try await exchange(.basic)
+            }
             guard let idToken = answer.idToken else {
                 throw SignInFailure(code: "invalid_response", message: "The identity provider sent no ID token.")
             }
@@ -310,6 +319,9 @@ extension Vault {
             }
         }
     }
+
+    /// RFC 6749 §5.2: the first is for wrong credentials; glewlwyd says the second.
+    private static let clientRefusals: Set<String> = ["invalid_client", "unauthorized_client"]
 
     /// OpenID Connect Core 1.0 §3.1.3.7, and the sync that every token of the user causes.
     private func signedInUser(

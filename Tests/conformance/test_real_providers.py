@@ -13,15 +13,15 @@ PROVIDER = "django"
 
 
 @pytest.fixture(scope="module")
-def glewlwyd(tmp_path_factory):
-    peer = Glewlwyd(tmp_path_factory.mktemp("peer") / "glewlwyd")
+def glewlwyd(tmp_path_factory, server):
+    peer = Glewlwyd(tmp_path_factory.mktemp("peer") / "glewlwyd", server.url)
     yield peer
     peer.close()
 
 
 @pytest.fixture(scope="module")
 def django(tmp_path_factory, server):
-    peer = DjangoProvider(tmp_path_factory.mktemp("peer") / "django", f"{server.url}/oauth/callback")
+    peer = DjangoProvider(tmp_path_factory.mktemp("peer") / "django", server.url)
     yield peer
     peer.close()
 

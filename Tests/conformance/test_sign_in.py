@@ -120,6 +120,23 @@ def test_the_client_says_who_it_is_as_the_provider_wants_it(server, management, 
     world.close()
 
 
+@pytest.mark.parametrize("method, tries", [("client_secret_post", 1), ("client_secret_basic", 2), ("none", 2)])
+def test_credentials_refused_one_way_are_sent_the_other_way_and_no_more(ready, method, tries):
+    ready.idp.client_auth_method = method
+    if method == "none":
+        assert failure(ready) == "invalid_client"
+    else:
+        session, _ = sign_in(ready)
+        assert outcome(ready, session).user_info["sub"] == ready.subject()
+    assert len(ready.idp.token_requests) == tries
+
+
+def test_a_code_that_is_refused_is_not_sent_again(ready):
+    ready.idp.token_answer = Answer.json({"error": "invalid_grant"}, 400)
+    assert failure(ready) == "invalid_grant"
+    assert len(ready.idp.token_requests) == 1
+
+
 def test_an_app_without_a_sign_in_client_is_told_what_is_missing(world):
     with pytest.raises(ConnectConfigError) as refused:
         wait(world.app.create_auth_session())

@@ -1,9 +1,10 @@
-"""django-oauth-toolkit as one file: run it to make the database, serve `application` with gunicorn."""
+"""django-oauth-toolkit, OpenID Connect included, as one file: run it to make the database, serve `application` with gunicorn."""
 
 import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import django
 from django.conf import settings
@@ -48,11 +49,16 @@ settings.configure(
     ],
     OAUTH2_PROVIDER={
         "PKCE_REQUIRED": True,
+        "REQUEST_APPROVAL_PROMPT": "force",
         "ROTATE_REFRESH_TOKEN": True,
         "REFRESH_TOKEN_REUSE_PROTECTION": True,
         "REFRESH_TOKEN_GRACE_PERIOD_SECONDS": 0,
         "ACCESS_TOKEN_EXPIRE_SECONDS": 60,
-        "SCOPES": {"repo:read": "Read repositories"},
+        "SCOPES": {"repo:read": "Read repositories", "openid": "Know who you are", "email": "Know your address"},
+        "OIDC_ENABLED": True,
+        "OIDC_RSA_PRIVATE_KEY": os.environ["PROVIDER_SIGNING_KEY"],
+        "OIDC_RP_INITIATED_LOGOUT_ENABLED": True,
+        "OAUTH2_VALIDATOR_CLASS": f"{Path(__file__).stem}.Validator",
         "ALLOWED_REDIRECT_URI_SCHEMES": ["http"],
     },
 )
@@ -63,6 +69,15 @@ from django.core.wsgi import get_wsgi_application  # noqa: E402
 from django.http import HttpRequest, JsonResponse  # noqa: E402
 from django.urls import include, path  # noqa: E402
 from oauth2_provider.decorators import protected_resource  # noqa: E402
+from oauth2_provider.oauth2_validators import OAuth2Validator  # noqa: E402
+
+
+class Validator(OAuth2Validator):
+    oidc_claim_scope = None
+
+    def get_additional_claims(self, request: Any) -> dict[str, Any]:
+        """What an ID token says beside the subject."""
+        return {"email": request.user.email, "name": request.user.username.title()}
 
 
 @protected_resource(scopes=["repo:read"])
@@ -99,7 +114,9 @@ def populate() -> None:
         name="Sallyport",
         client_type=Application.CLIENT_CONFIDENTIAL,
         authorization_grant_type=Application.GRANT_AUTHORIZATION_CODE,
-        redirect_uris=os.environ["PROVIDER_REDIRECT_URI"],
+        redirect_uris=os.environ["PROVIDER_REDIRECT_URIS"],
+        post_logout_redirect_uris=os.environ["PROVIDER_LOGOUT_URI"],
+        algorithm=Application.RS256_ALGORITHM,
     )
 
 

@@ -35,6 +35,8 @@ class IdentityProvider(LocalServer):
         self.person = "idp|alice"
         """Who sits at the browser and is signed in at once."""
         self.auth_methods = ["client_secret_basic", "client_secret_post"]
+        self.client_auth_method: str | None = None
+        """The one method that this client was registered for, whatever else the discovery document offers."""
         self.names_issuer = False
         """Whether answers carry `iss` (RFC 9207), and the document says so."""
         self.has_logout = False
@@ -152,10 +154,12 @@ class IdentityProvider(LocalServer):
         form = request.form()
         scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "basic":
+            method = "client_secret_basic"
             client = [unquote_plus(part) for part in base64.b64decode(credentials).decode().split(":", 1)]
         else:
+            method = "client_secret_post"
             client = [form.get("client_id"), form.get("client_secret")]
-        if client != [self.client_id, self.client_secret]:
+        if client != [self.client_id, self.client_secret] or self.client_auth_method not in (None, method):
             return Answer.json({"error": "invalid_client"}, 401)
         asked = self._codes.pop(form.get("code", ""), None)
         challenge = base64url(hashlib.sha256(form.get("code_verifier", "").encode()).digest())

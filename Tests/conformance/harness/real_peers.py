@@ -1,4 +1,4 @@
-"""Software that is not ours: glewlwyd as the identity provider, django-oauth-toolkit as the OAuth provider."""
+"""Software that is not ours: glewlwyd as the identity provider, django-oauth-toolkit as the OAuth provider or as both."""
 
 import base64
 import hashlib
@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import playwright.sync_api as chromium
 import requests
+from joserfc.jwk import RSAKey
 
 from .browser import Browser, Page, connect
 from .canaries import canary
@@ -28,6 +30,10 @@ USERS = {"alice": ["engineering", "finance"], "bob": ["support"]}
 """Who can sign in, and the groups that glewlwyd says they are in."""
 DJANGO_APP = Path(__file__).with_name("django_provider.py")
 
+REDIRECT_PATHS = ["/sdk/auth/callback", "/wallet/api/auth/callback", "/oauth/callback"]
+LOGOUT_PATH = "/wallet/sign-in"
+"""What an operator registers at a provider, on the address of the vault."""
+
 
 class Glewlwyd:
     """Debian's glewlwyd with one OIDC client; alice and bob sign in by its JSON API, as its own page does."""
@@ -36,19 +42,22 @@ class Glewlwyd:
     _redirect_uri = "http://127.0.0.1:9/nobody-listens"
     _scope = "openid groups"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, vault_url: str) -> None:
         folder.mkdir()
         port = free_port()
+        self._vault_url = vault_url
         self._origin = f"http://127.0.0.1:{port}"
         self._api = f"{self._origin}/api"
         self.issuer = f"{self._api}/oidc"
-        self._client_secret = canary(secrets.token_urlsafe(24))
+        self.client_secret = canary(secrets.token_urlsafe(24))
         self._passwords = {user: canary(secrets.token_urlsafe(12)) for user in USERS}
         with sqlite3.connect(folder / "glewlwyd.db") as database:
             database.executescript(GLEWLWYD_SCHEMA.read_text())
         database.close()
         # The package's pages hold links that its own server does not follow.
         shutil.copytree(GLEWLWYD_PAGES, folder / "pages", ignore=shutil.ignore_patterns("config.json"))
+        pages = {"GlewlwydUrl": "./", "LoginUrl": "login.html", "ProfileUrl": "profile.html", "lang": ["en"]}
+        (folder / "pages/config.json").write_text(json.dumps(pages))
         self._write_configuration(folder, port)
         self._process = Process(["glewlwyd", "-c", folder / "glewlwyd.conf"], folder / "out.log")
         self._process.wait_for_url(f"{self._origin}/config")
@@ -85,6 +94,9 @@ class Glewlwyd:
             **{name: f"{GLEWLWYD_MODULES}/{kind}" for name, kind in modules.items()},
         }
         lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+        kinds = {".html": "text/html", ".css": "text/css", ".js": "application/javascript", ".json": "application/json"}
+        listed = ", ".join(f'{{ extension = "{end}" mime_type = "{kind}" compress = 0 }}' for end, kind in kinds.items())
+        lines.append(f"static_files_mime_types = ( {listed} );")
         lines.append(f'database = {{ type = "sqlite3" path = "{folder}/glewlwyd.db" }};')
         (folder / "glewlwyd.conf").write_text("\n".join(lines) + "\n")
 
@@ -108,6 +120,14 @@ class Glewlwyd:
         }
         call("PUT", "/mod/user/database", users)
         call("PUT", "/mod/user/database/reset")
+        clients = call("GET", "/mod/client/database")
+        clients["parameters"]["data-format"]["post_logout_redirect_uris"] = {
+            "multiple": True,
+            "read": True,
+            "write": True,
+        }
+        call("PUT", "/mod/client/database", clients)
+        call("PUT", "/mod/client/database/reset")
         call(
             "POST",
             "/scope/",
@@ -144,13 +164,14 @@ class Glewlwyd:
             {
                 "client_id": self.client_id,
                 "name": self.client_id,
-                "client_secret": self._client_secret,
+                "client_secret": self.client_secret,
                 "confidential": True,
                 "enabled": True,
                 "scope": ["openid"],
                 "authorization_type": ["code"],
                 "token_endpoint_auth_method": ["client_secret_basic"],
-                "redirect_uri": [self._redirect_uri],
+                "redirect_uri": [self._redirect_uri, *(self._vault_url + path for path in REDIRECT_PATHS)],
+                "post_logout_redirect_uris": [self._vault_url + LOGOUT_PATH],
             },
         )
 
@@ -201,7 +222,10 @@ class Glewlwyd:
             "additional-parameters": [],
             "introspection-revocation-allowed": False,
             "register-client-allowed": False,
-            "session-management-allowed": False,
+            "oauth-as-iss-id": True,
+            "session-management-allowed": True,
+            "session-cookie-name": "GLEWLWYD2_OIDC_SID",
+            "session-cookie-expiration": 3600,
             "request-parameter-allow": False,
         }
 
@@ -233,7 +257,7 @@ class Glewlwyd:
         assert returned.get("state") == asked["state"], location
         tokens = requests.post(
             discovery["token_endpoint"],
-            auth=(self.client_id, self._client_secret),
+            auth=(self.client_id, self.client_secret),
             data={
                 "grant_type": "authorization_code",
                 "code": returned["code"],
@@ -245,28 +269,42 @@ class Glewlwyd:
         tokens.raise_for_status()
         return canary(tokens.json()["id_token"])
 
+    def answer(self, page: chromium.Page, user: str) -> None:
+        """Its sign-in page, unless the browser has a session, and its consent page, until it sends the browser away."""
+        name, go_on = page.locator("#username"), page.get_by_title("Continue to client application")
+        name.or_(go_on).first.wait_for()
+        if name.is_visible():
+            name.fill(user)
+            page.fill("input[type=password]", self._passwords[user])
+            page.keyboard.press("Enter")
+        go_on.click()
+        page.wait_for_url(lambda url: not url.startswith(f"{self._origin}/"))
+
     def close(self) -> None:
         self._process.stop()
 
 
 class DjangoProvider:
-    """django-oauth-toolkit under gunicorn: opaque 60-second tokens, rotation, and an API behind them."""
+    """django-oauth-toolkit under gunicorn: opaque 60-second tokens, rotation, an API behind them, and ID tokens."""
 
     client_id = "vault"
     scope = "repo:read"
 
-    def __init__(self, folder: Path, redirect_uri: str) -> None:
+    def __init__(self, folder: Path, vault_url: str) -> None:
         folder.mkdir()
         port = free_port()
         self.host = f"127.0.0.1:{port}"
         self.origin = f"http://{self.host}"
+        self.issuer = f"{self.origin}/o"
         self.client_secret = canary(secrets.token_urlsafe(32))
         self._passwords = {user: canary(secrets.token_urlsafe(12)) for user in USERS}
         environment = {
             **os.environ,
             "PYTHONPATH": str(DJANGO_APP.parent),
             "PROVIDER_FOLDER": str(folder),
-            "PROVIDER_REDIRECT_URI": redirect_uri,
+            "PROVIDER_REDIRECT_URIS": " ".join(vault_url + path for path in REDIRECT_PATHS),
+            "PROVIDER_LOGOUT_URI": vault_url + LOGOUT_PATH,
+            "PROVIDER_SIGNING_KEY": RSAKey.generate_key(2048).as_pem(private=True).decode(),
             "PROVIDER_CLIENT": json.dumps([self.client_id, self.client_secret]),
             "PROVIDER_USERS": json.dumps(self._passwords),
         }
@@ -296,6 +334,17 @@ class DjangoProvider:
         page = browser.submit(page, form, username=user, password=self._passwords[user])
         assert "repo" in page.text and page.form_with_button("allow"), f"no consent form at {page.url}: {page.text}"
         return browser.press(page, "allow")
+
+    def answer(self, page: chromium.Page, user: str) -> None:
+        """Its sign-in page, unless the browser has a session, and its consent page, until it sends the browser away."""
+        name, allow = page.locator("#id_username"), page.get_by_role("button", name="Authorize")
+        name.or_(allow).first.wait_for()
+        if name.is_visible():
+            name.fill(user)
+            page.fill("#id_password", self._passwords[user])
+            page.keyboard.press("Enter")
+        allow.click()
+        page.wait_for_url(lambda url: not url.startswith(f"{self.origin}/"))
 
     def connect(self, connect_url: str, provider_id: str, user: str) -> Page:
         browser = Browser()
