@@ -3,7 +3,7 @@ SWIFT_BUILD = swift build --build-tests --explicit-target-dependency-import-chec
 PACKAGES = libsqlite3-dev libssl-dev zlib1g-dev pkg-config python3-venv make git
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test conformance faults demo run format lint check clean
+.PHONY: help setup build test conformance faults demo run format lint docs check clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -35,6 +35,9 @@ format: ## Format the Swift code
 lint: ## Check format, style and imports
 	swift format lint --strict --recursive --parallel Sources Tests Package.swift
 	./scripts/check-imports
+
+docs: build ## Write the documents that are made from code: docs/PROVIDERS.md
+	WRITE_DOCS=1 swift test --skip-build --filter ProvidersDocumentTests
 
 check: lint test ## What CI runs
 
