@@ -35,9 +35,13 @@ class Server:
         # What the shell of a developer says must not reach the server under test.
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("SALLYPORT_")}
 
-    def start(self, descriptors: int | None = None) -> None:
-        """`descriptors`: how many files and connections the process may have open."""
-        command = [BINARY, "serve", "--development", "--listen", f"127.0.0.1:{self._port}", "--data-dir", self.data]
+    def start(self, descriptors: int | None = None, public_url: str | None = None) -> None:
+        """
+        `descriptors`: how many files and connections the process may have open.
+        `public_url`: what users reach it by in production; without it, the server is one for development.
+        """
+        mode = ["--public-url", public_url] if public_url else ["--development"]
+        command = [BINARY, "serve", *mode, "--listen", f"127.0.0.1:{self._port}", "--data-dir", self.data]
         if descriptors is not None:
             command = ["prlimit", f"--nofile={descriptors}:{descriptors}", *command]
         with self._stdout.open("wb") as stdout:
