@@ -60,15 +60,15 @@ package actor KeySetCache {
     ) async throws(KeySetUnavailable) -> JSONWebKeySet {
         let entry = use(jwksURI)
         if let keySet = entry.keySet, Self.isWithin(Self.freshSeconds, since: entry.loadedAt, now) { return keySet }
-        let usable = Self.usableKeySet(entry, now)
         if let failure = entry.failure {
+            let usable = Self.usableKeySet(entry, now)
             let pause = usable == nil ? Self.firstFailureSeconds : Self.refreshFailureSeconds
             if Self.isWithin(pause, since: failure.at, now) {
                 guard let usable else { throw failure.error }
                 return usable
             }
         }
-        return try await outcome(of: entry.flight ?? startFlight(jwksURI, now: now), else: usable)
+        return try await outcome(of: entry.flight ?? startFlight(jwksURI, now: now), entry, now)
     }
 
     /// The set to try once more with, after a token that names an unknown key: a newer one when it may be fetched now.
@@ -77,10 +77,10 @@ package actor KeySetCache {
     ) async throws(KeySetUnavailable) -> JSONWebKeySet {
         let entry = use(jwksURI)
         guard let usable = Self.usableKeySet(entry, now) else { return try await keys(for: jwksURI, now: now) }
-        if let flight = entry.flight { return try await outcome(of: flight, else: usable) }
+        if let flight = entry.flight { return try await outcome(of: flight, entry, now) }
         if let last = entry.unknownKeyFetchAt, Self.isWithin(Self.cooldownSeconds, since: last, now) { return usable }
         entries[jwksURI]?.unknownKeyFetchAt = now
-        return try await outcome(of: startFlight(jwksURI, now: now), else: usable)
+        return try await outcome(of: startFlight(jwksURI, now: now), entry, now)
     }
 
     /// Drops what is known of the address; a fetch under way serves only those who wait for it.
@@ -88,13 +88,16 @@ package actor KeySetCache {
 
     // MARK: Fetching
 
+    /// What was fetched, or else what `entry` had before, as far as the failure lets it be believed.
     private func outcome(
-        of flight: Flight, else usable: JSONWebKeySet?
+        of flight: Flight, _ entry: Entry, _ now: Instant
     ) async throws(KeySetUnavailable) -> JSONWebKeySet {
         switch await flight.task.value {
         case .success(let keySet): return keySet
         case .failure(let failure):
-            guard let usable else { throw failure }
+            var entry = entry
+            entry.failure = (error: failure, at: now)
+            guard let usable = Self.usableKeySet(entry, now) else { throw failure }
             return usable
         }
     }
