@@ -260,7 +260,7 @@ def test_row_21_what_is_no_issuer_is_never_asked(management, app, issuer, word):
 @pytest.fixture(scope="module")
 def production(tmp_path_factory):
     server = Server(tmp_path_factory.mktemp("production"))
-    server.start(public_url="https://vault.example.test")
+    server.start(public_url="https://vault.example.test", development=False)
     yield server
     assert server.stop() == 0
 

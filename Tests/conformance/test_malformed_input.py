@@ -346,3 +346,48 @@ def test_noise_on_the_wire_is_never_a_5xx(server, seen):
         assert not first.startswith(b"HTTP/1.1 5"), (seed, bytes(noisy), first)
         seen[int(first[9:12] or 0)] += 1
     assert server.is_healthy()
+
+
+# Addresses that a caller or a proxy names
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "javascript:alert(1)",
+        "data:text/html,hello",
+        "//evil.example",
+        "/done",
+        "http://app.example.test/done",
+        "https://app.example.test@evil.example\\@app.example.test/",
+        "https://u:p@app.example.test/",
+        "https://app.example.test\\.evil.example/",
+        "https://app.example.test/\r\nSet-Cookie: a=b",
+        "https://app.example.test/\tdone",
+        " https://app.example.test/",
+        "https:///app.example.test",
+        "",
+    ],
+)
+def test_row_34_an_odd_way_back_is_refused_when_it_is_named(world, address):
+    body = {"allowed_providers": [PROVIDER], "return_url": address, "user_token": world.jwt()}
+    answer = world.signer().send("POST", "/sdk/oauth/connect/session", body)
+    assert answer.status == 422 and "return_url" in answer.body.decode(), answer.body
+
+
+def test_row_40_what_a_stranger_says_about_host_and_scheme_changes_no_address(world):
+    body = {"allowed_providers": [PROVIDER], "user_token": world.jwt()}
+    request = world.signer().request("POST", "/sdk/oauth/connect/session", body)
+    forwarded = {
+        "X-Forwarded-Host": "evil.example",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Uri": "/evil",
+        "X-Forwarded-For": "203.0.113.7",
+        "Forwarded": "host=evil.example;proto=https",
+        "X-Original-URL": "/evil",
+    }
+    answer = request.sending(headers=request.headers + tuple(forwarded.items())).send()
+    assert answer.status in (200, 201), answer.body
+    told = answer.json()
+    assert told["connect_url"].startswith(f"{world.server.url}/")
+    assert "evil" not in answer.body.decode()

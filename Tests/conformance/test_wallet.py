@@ -7,6 +7,7 @@ import requests
 from alter_sdk import GrantRevokedError
 
 from harness.browser import Browser, Page
+from harness.management import Management
 from harness.sdk import wait
 from harness.waiting import eventually
 from harness.webhooks import Auth0Stream
@@ -105,6 +106,40 @@ def test_row_36_the_session_is_new_with_every_sign_in_and_its_cookie_is_kept_fro
     callback = next(r for r in raw.get(start(world), timeout=10).history if "auth/callback" in r.url)
     flags = callback.headers["Set-Cookie"]
     assert "HttpOnly" in flags and "SameSite=Lax" in flags and "Path=/" in flags and "code=" not in flags
+
+
+def test_row_36_over_https_the_name_of_the_cookie_itself_keeps_others_from_setting_it(new_server):
+    new_server.start(public_url="https://vault.example.test")
+    management = Management(new_server.url, new_server.create_operator().pat)
+    world = ready_world(new_server, management)
+
+    def step(url: str, cookies: dict[str, str]) -> tuple[str, dict[str, str]]:
+        """Where a page leads and the cookies it sets, with a server in front that ends TLS."""
+        local = url.replace("https://vault.example.test", new_server.url)
+        headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())} if cookies else {}
+        answer = requests.get(local, headers=headers, allow_redirects=False, timeout=10)
+        set_cookies = answer.raw.headers.getlist("Set-Cookie")
+        for cookie in set_cookies:
+            assert cookie.startswith("__Host-sallyport-"), cookie
+            flags = {flag.strip() for flag in cookie.split(";")[1:]}
+            assert flags >= {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"}
+            assert not any(flag.startswith("Domain") for flag in flags)
+        return answer.headers["Location"], dict(cookie.split(";")[0].split("=", 1) for cookie in set_cookies)
+
+    to_provider, browser = step(start(world), {})
+    back, _ = step(to_provider, {})
+    assert back.startswith("https://vault.example.test/wallet/api/auth/callback?")
+    location, session = step(back, browser)
+    assert location.endswith("/wallet/connections")
+    page = requests.get(
+        f"{new_server.url}/wallet/connections",
+        headers={"Cookie": "; ".join(f"{name}={value}" for name, value in session.items())},
+        timeout=10,
+    )
+    assert "Signed in as" in page.text
+    renamed = {name.removeprefix("__Host-"): value for name, value in session.items()}
+    assert step(f"{new_server.url}/wallet/connections", renamed)[0] == "/wallet/sign-in"
+    world.close()
 
 
 def test_row_35_signing_out_ends_both_sessions_and_leads_back_to_the_same_apps_page(server, management):

@@ -35,13 +35,16 @@ class Server:
         # What the shell of a developer says must not reach the server under test.
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("SALLYPORT_")}
 
-    def start(self, descriptors: int | None = None, public_url: str | None = None) -> None:
+    def start(
+        self, descriptors: int | None = None, public_url: str | None = None, development: bool = True
+    ) -> None:
         """
         `descriptors`: how many files and connections the process may have open.
-        `public_url`: what users reach it by in production; without it, the server is one for development.
+        `public_url`: what users reach it by, when that is another server in front of it.
         """
-        mode = ["--public-url", public_url] if public_url else ["--development"]
-        command = [BINARY, "serve", *mode, "--listen", f"127.0.0.1:{self._port}", "--data-dir", self.data]
+        command = [BINARY, "serve", "--listen", f"127.0.0.1:{self._port}", "--data-dir", self.data]
+        command += ["--development"] if development else []
+        command += ["--public-url", public_url] if public_url else []
         if descriptors is not None:
             command = ["prlimit", f"--nofile={descriptors}:{descriptors}", *command]
         with self._stdout.open("wb") as stdout:
