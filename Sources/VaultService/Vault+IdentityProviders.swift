@@ -85,6 +85,8 @@ extension Vault {
             guard try transaction.identityProvider(appID: app.id) == nil else { throw Self.identityProviderExists }
             try transaction.insertIdentityProvider(provider)
         }
+        // Whoever adds an issuer anew means its keys of now, not those of the last five minutes.
+        if let keySet = try? WebAddress(discovered.document.jwksURI) { await keySets.forget(keySet) }
         return provider
     }
 

@@ -159,7 +159,8 @@ package struct IdentityProviderDiscovery: Sendable {
             response = try await send(
                 OutgoingRequest(
                     method: "GET", address: address, headers: [(name: "Accept", value: "application/json")],
-                    timeoutSeconds: Self.documentSecondsMax, responseBytesMax: Self.bytesMax))
+                    timeoutSeconds: Self.documentSecondsMax, responseBytesMax: Self.bytesMax, usesFreshConnection: true)
+            )
         } catch {
             throw DiscoveryFailure(error, address: address)
         }

@@ -154,7 +154,9 @@ package actor KeySetCache {
             response = try await send(
                 OutgoingRequest(
                     method: "GET", address: address, headers: [(name: "Accept", value: "application/json")],
-                    timeoutSeconds: timeoutSeconds, responseBytesMax: 1 << 20))
+                    timeoutSeconds: timeoutSeconds, responseBytesMax: 1 << 20,
+                    // An idle connection is one that the issuer may close at this moment, and then nobody is believed.
+                    usesFreshConnection: true))
         } catch {
             throw KeySetUnavailable(reason: (error as? OutgoingFailure)?.reason ?? "the call was not completed")
         }

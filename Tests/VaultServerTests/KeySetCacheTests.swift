@@ -8,23 +8,24 @@ import VaultUpstream
 private final class Issuer: Sendable {
     private struct State {
         var answer: (@Sendable () async throws -> OutgoingResponse) = Issuer.keys
-        var fetches = 0
+        var requests: [OutgoingRequest] = []
     }
     private let state = Mutex(State())
     let address: WebAddress
 
     init(_ address: String = "https://id.example/keys") throws { self.address = try WebAddress(address) }
 
-    var fetches: Int { state.withLock { $0.fetches } }
+    var requests: [OutgoingRequest] { state.withLock { $0.requests } }
+    var fetches: Int { requests.count }
 
     func answers(_ answer: @escaping @Sendable () async throws -> OutgoingResponse) {
         state.withLock { $0.answer = answer }
     }
 
     func cache() -> KeySetCache {
-        KeySetCache { _ in
+        KeySetCache { request in
             let answer = self.state.withLock { state in
-                state.fetches += 1
+                state.requests.append(request)
                 return state.answer
             }
             return try await answer()
@@ -64,6 +65,12 @@ struct KeySetCacheTests {
         #expect(issuer.fetches == 1)
         #expect(await isKnown(after: 300))
         #expect(issuer.fetches == 2)
+    }
+
+    @Test("are asked for over a connection of their own: an idle one may be closing")
+    func freshConnection() async {
+        #expect(await isKnown(after: 0))
+        #expect(issuer.requests.map(\.usesFreshConnection) == [true])
     }
 
     @Test("are fetched once for all who wait at the same time")

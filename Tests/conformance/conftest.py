@@ -2,6 +2,7 @@ import pytest
 
 from harness.canaries import readable_in
 from harness.management import Management
+from harness.real_peers import DjangoProvider, Glewlwyd
 from harness.server import Server
 from harness.world import World
 
@@ -53,6 +54,20 @@ def connected(world):
     return world, jwt, world.connect(jwt)
 
 
+@pytest.fixture(scope="module")
+def glewlwyd(tmp_path_factory, server):
+    peer = Glewlwyd(tmp_path_factory.mktemp("peer") / "glewlwyd", server.url)
+    yield peer
+    peer.close()
+
+
+@pytest.fixture(scope="module")
+def django(tmp_path_factory, server):
+    peer = DjangoProvider(tmp_path_factory.mktemp("peer") / "django", server.url)
+    yield peer
+    peer.close()
+
+
 @pytest.fixture(scope="session")
 def attack_table(pytestconfig):
     """Rows of (attack, answer), printed after the run."""
@@ -74,4 +89,7 @@ def pytest_runtest_makereport(item, call):
     server = getattr(item, "funcargs", {}).get("server")
     if report.failed and server is not None:
         report.sections.append(("sallyport log", server.log_tail()))
+    page = getattr(item, "funcargs", {}).get("page")
+    if report.failed and call.when == "call" and page is not None:
+        report.sections.append(("browser", f"{page.url}\n{page.locator('body').inner_text(timeout=2_000)}"))
     return report

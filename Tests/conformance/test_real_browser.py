@@ -5,24 +5,11 @@ from alter_sdk import GrantRevokedError
 from playwright.sync_api import expect, sync_playwright
 
 from harness.canaries import canary
-from harness.real_peers import LOGOUT_PATH, REDIRECT_PATHS, DjangoProvider, Glewlwyd
+from harness.real_peers import LOGOUT_PATH, REDIRECT_PATHS
 from harness.sdk import open_app, wait
 
 PROVIDER = "django"
-
-
-@pytest.fixture(scope="module")
-def django(tmp_path_factory, server):
-    peer = DjangoProvider(tmp_path_factory.mktemp("peer") / "django", server.url)
-    yield peer
-    peer.close()
-
-
-@pytest.fixture(scope="module")
-def glewlwyd(tmp_path_factory, server):
-    peer = Glewlwyd(tmp_path_factory.mktemp("peer") / "glewlwyd", server.url)
-    yield peer
-    peer.close()
+expect.set_options(timeout=15_000)
 
 
 @pytest.fixture(scope="module")

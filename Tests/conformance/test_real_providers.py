@@ -4,26 +4,11 @@ import pytest
 from alter_sdk import AmbiguousGrantError, GrantNotFoundError, GrantRevokedError, ReAuthRequiredError
 
 from harness.canaries import canary
-from harness.real_peers import DjangoProvider, Glewlwyd
 from harness.sdk import open_app, wait
 from harness.signer import Signer
 from harness.waiting import eventually
 
 PROVIDER = "django"
-
-
-@pytest.fixture(scope="module")
-def glewlwyd(tmp_path_factory, server):
-    peer = Glewlwyd(tmp_path_factory.mktemp("peer") / "glewlwyd", server.url)
-    yield peer
-    peer.close()
-
-
-@pytest.fixture(scope="module")
-def django(tmp_path_factory, server):
-    peer = DjangoProvider(tmp_path_factory.mktemp("peer") / "django", server.url)
-    yield peer
-    peer.close()
 
 
 @pytest.fixture(scope="module")

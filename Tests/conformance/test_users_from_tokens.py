@@ -7,6 +7,7 @@ import requests
 from alter_sdk import AlterSDKError, GrantNotFoundError
 
 from harness.idp import IdentityProvider
+from harness.jose import SigningKey
 from harness.management import ManagementError
 from harness.sdk import wait
 from harness.world import World
@@ -137,3 +138,22 @@ def test_while_the_provider_is_away_known_keys_are_believed_and_unknown_ones_are
     with pytest.raises(AlterSDKError):
         world.request_as(forged)
     assert world.request_as(world.jwt()).status_code == 200
+
+
+def test_an_issuer_that_closes_kept_connections_is_read_all_the_same(world, management):
+    world.idp.hangs_up_on_reuse = True
+    path = f"{world.path}/identity-provider"
+    management.delete(path)
+    management.post(path, {"issuer_url": world.idp.issuer})
+    see(world)
+
+
+def test_an_issuer_that_is_added_anew_is_believed_by_its_keys_of_now(world, management):
+    see(world)
+    newest = world.idp.key("RS256").kid
+    world.idp.keys[newest] = SigningKey(newest, "RS256")  # another key under the same id
+    assert wait(world.app.verify_user_token(world.jwt())) is None
+    path = f"{world.path}/identity-provider"
+    management.delete(path)
+    management.post(path, {"issuer_url": world.idp.issuer})
+    see(world)

@@ -40,6 +40,9 @@ class Answer:
 class LocalServer:
     """A subclass answers `answer(request)`; it may be called from several threads at once."""
 
+    hangs_up_on_reuse = False
+    """Answers one request a connection, and reads a second one without a word, as a server does that closes just then."""
+
     def __init__(self) -> None:
         peer = self
 
@@ -47,8 +50,13 @@ class LocalServer:
             protocol_version = "HTTP/1.1"
             wbufsize = -1  # one write an answer: no waiting for delayed acknowledgements
             timeout = 30
+            was_used = False
 
             def handle_any(self) -> None:
+                if self.was_used and peer.hangs_up_on_reuse:
+                    self.close_connection = True
+                    return
+                self.was_used = True
                 length = int(self.headers.get("Content-Length") or 0)
                 parts = urlsplit(self.path)
                 query = parse_qsl(parts.query, keep_blank_values=True)
