@@ -10,7 +10,8 @@ from alter_sdk import GrantNotFoundError, ReAuthRequiredError
 
 from harness.attacks import ATTACKS, Forger
 from harness.idp import IdentityProvider
-from harness.jose import ABSENT, compact, encoded
+from harness.jose import ABSENT, Json, SigningKey, compact, encoded
+from harness.management import ManagementError
 from harness.sdk import wait
 from harness.waiting import eventually
 from harness.world import PROVIDER, World
@@ -164,6 +165,7 @@ UNUSABLE_KEY_SETS = [
     b'{"keys":7}',
     b'{"keys":[7,{"kty":"RSA"},{"kty":"RSA","n":"*","e":"AQAB"}]}',
     b"[" * 100_000,
+    b'{"keys":[' + b" " * (5 << 20) + b"]}",
 ]
 
 
@@ -185,6 +187,35 @@ def test_one_unusable_key_does_not_hide_the_good_ones(world):
     good = world.idp.key().jwk()
     bad = [{"kty": "RSA", "kid": "no-modulus", "e": "AQAB"}, {"kty": "unheard-of", "kid": "odd"}, 7, {**good, "kid": 5}]
     world.idp.key_set_text = json.dumps({"keys": [*bad, good]}).encode()
+    assert is_believed(world, world.jwt())
+
+
+def shown_keys(world: World, keys: list[Json]) -> None:
+    """The issuer shows these keys, and the vault reads them now."""
+    world.idp.key_set_text = json.dumps({"keys": keys}).encode()
+    path = f"{world.path}/identity-provider"
+    world.management.delete(path)
+    world.management.post(path, {"issuer_url": world.idp.issuer})
+
+
+def test_row_7_of_two_keys_under_one_id_neither_is_believed(world):
+    good, sound = world.idp.key(), world.idp.key("ES256")
+    twin = SigningKey(good.kid)
+    for keys in [twin, good, sound], [good, twin, sound]:
+        shown_keys(world, [key.jwk() for key in keys])
+        for key in good, twin:
+            assert not is_believed(world, world.idp.mint({"sub": world.subject()}, key=key))
+        assert is_believed(world, world.idp.mint({"sub": world.subject()}, "ES256"))
+
+
+def test_row_7_the_key_among_ten_thousand_is_looked_for_or_the_whole_set_is_refused(world):
+    other = SigningKey("other", "ES256").jwk()
+    many = [{**other, "kid": f"k{number}"} for number in range(10_000)]
+    with pytest.raises(ManagementError) as refused:
+        shown_keys(world, [*many, world.idp.key().jwk()])
+    assert refused.value.body["details"]["failed"] == "key_set_unusable"
+    world.idp.key_set_text = json.dumps({"keys": [*many[:99], world.idp.key().jwk()]}).encode()
+    world.management.post(f"{world.path}/identity-provider", {"issuer_url": world.idp.issuer})
     assert is_believed(world, world.jwt())
 
 

@@ -1,12 +1,15 @@
 """What a person does, in a real browser: Chromium, the vault's own pages, and two identity providers that are not ours."""
 
+import webbrowser
+from queue import SimpleQueue
+
 import pytest
 from alter_sdk import GrantRevokedError
 from playwright.sync_api import expect, sync_playwright
 
 from harness.canaries import canary
 from harness.real_peers import LOGOUT_PATH, REDIRECT_PATHS
-from harness.sdk import open_app, wait
+from harness.sdk import in_background, open_app, wait
 
 PROVIDER = "django"
 expect.set_options(timeout=15_000)
@@ -58,16 +61,20 @@ def app_with_sign_in(server, management, peer):
 
 
 @pytest.mark.parametrize("name", ["glewlwyd", "django"])
-def test_a_person_signs_in_connects_an_account_and_ends_it_in_the_wallet(request, server, management, django, page, name):
+def test_a_person_signs_in_connects_an_account_and_ends_it_in_the_wallet(
+    request, server, management, django, page, monkeypatch, name
+):
     peer = request.getfixturevalue(name)
     path, sdk, wallet = app_with_sign_in(server, management, peer)
     management.put(f"{path}/oauth-providers/{PROVIDER}", django.settings())
 
-    session = wait(sdk.create_auth_session())
-    page.goto(session.auth_url)
+    opened = SimpleQueue()
+    monkeypatch.setattr(webbrowser, "open", lambda url, *_, **__: opened.put(url) or True)
+    authenticated = in_background(sdk.authenticate(timeout=60))
+    page.goto(opened.get(timeout=10))
     peer.answer(page, "alice")
     expect(page.get_by_role("heading")).to_have_text("You are signed in")
-    signed_in = wait(sdk.poll_auth_session(session.session_token, timeout=10, poll_interval=0.1))
+    signed_in = authenticated.result(timeout=10)
     jwt = canary(signed_in.user_token)
     [user] = management.items(f"{path}/users")
     assert user["external_subject_id"] == signed_in.user_info["sub"] and user["status"] == "active"

@@ -306,7 +306,7 @@ def test_of_fifty_racing_first_sign_ins_and_claim_edits_one_order_wins(server, m
             return ""
 
     tokens = [world.jwt(f"user{n}", **{f"claim{m}": [f"group{m}"] for m in range(50)}) for n in range(50)]
-    with ThreadPoolExecutor(20) as pool:
+    with ThreadPoolExecutor(100) as pool:
         edits = [pool.submit(edit, number) for number in range(50)]
         signed = [pool.submit(lambda t=t: wait(world.app.verify_user_token(t))) for t in tokens]
         accepted = [name for edit in edits if (name := edit.result())]

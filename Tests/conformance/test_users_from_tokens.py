@@ -61,6 +61,13 @@ def test_an_older_token_overwrites_nothing_that_a_newer_one_said(grouped):
     )
 
 
+def test_roles_are_synced_beside_groups_each_for_itself(grouped):
+    assert see(grouped, iat=NOW - 60, roles=["admin", "admin"])["roles"] == ["admin"]
+    user = see(grouped, iat=NOW - 90, roles=["owner"], groups=["eng"])
+    assert (user["roles"], user["group_ids"]) == (["admin"], ["eng"])
+    assert see(grouped, roles=[])["roles"] == []
+
+
 def test_of_two_tokens_of_one_second_the_later_arrival_counts(grouped):
     see(grouped, iat=NOW, groups=["first"])
     assert see(grouped, iat=NOW, groups=["second"])["group_ids"] == ["second"]
