@@ -1,3 +1,4 @@
+import ServiceLifecycle
 import VaultAPI
 import VaultCrypto
 import VaultDomain
@@ -105,7 +106,9 @@ extension Vault {
         let deadline = ContinuousClock.now + .milliseconds(waitMilliseconds)
         while true {
             let state = try signInState(caller, token: token)
-            guard case .pending = state, ContinuousClock.now < deadline else { return state }
+            guard case .pending = state, ContinuousClock.now < deadline, !Task.isShuttingDownGracefully else {
+                return state
+            }
             try await Task.sleep(for: min(Limits.signInPollPause, deadline - ContinuousClock.now))
         }
     }

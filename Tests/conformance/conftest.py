@@ -1,3 +1,4 @@
+import playwright.sync_api
 import pytest
 
 from harness.canaries import readable_in
@@ -91,5 +92,9 @@ def pytest_runtest_makereport(item, call):
         report.sections.append(("sallyport log", server.log_tail()))
     page = getattr(item, "funcargs", {}).get("page")
     if report.failed and call.when == "call" and page is not None:
-        report.sections.append(("browser", f"{page.url}\n{page.locator('body').inner_text(timeout=2_000)}"))
+        try:
+            shown = page.locator("body").inner_text(timeout=2_000)
+        except playwright.sync_api.Error as gone:
+            shown = str(gone)
+        report.sections.append(("browser", f"{page.url}\n{shown}"))
     return report

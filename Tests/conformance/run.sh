@@ -17,7 +17,8 @@ packages=()
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-venv)
 # dbconfig-no-thanks keeps glewlwyd from bringing a database client along.
 command -v glewlwyd >/dev/null || packages+=(glewlwyd dbconfig-no-thanks)
-command -v chromium >/dev/null || packages+=(chromium)
+# Without any font, Chromium ends.
+command -v chromium >/dev/null || packages+=(chromium fonts-liberation)
 if ((${#packages[@]})); then
     as_root=()
     ((EUID == 0)) || as_root=(sudo)

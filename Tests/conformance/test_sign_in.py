@@ -12,6 +12,7 @@ from harness import browser
 from harness.canaries import canary
 from harness.jose import SigningKey
 from harness.local_http import Answer
+from harness.management import Management
 from harness.sdk import in_background, wait
 from harness.world import PROVIDER, World
 
@@ -160,6 +161,22 @@ def test_a_held_poll_answers_as_soon_as_the_user_is_back_and_keeps_nobody_else_w
     visit(session.auth_url)
     tokens = {poll.result(10).user_token for poll in held}
     assert len(tokens) == 1 and time.monotonic() - started < 6
+
+
+def test_a_stop_waits_for_nobody_who_only_waits(new_server):
+    new_server.start()
+    world = configure(World(new_server, Management(new_server.url, new_server.create_operator().pat)))
+    session = wait(world.app.create_auth_session())
+    body = {"session_token": session.session_token, "wait_ms": 15_000}
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(world.signer().send, "POST", "/sdk/auth/poll", body)
+        time.sleep(0.5)
+        assert not held.done()
+        started = time.monotonic()
+        assert new_server.stop() == 0
+        assert time.monotonic() - started < 3
+        assert held.result().json()["status"] == "pending"
+    world.close()
 
 
 def test_a_session_is_read_only_by_the_app_that_opened_it(ready, foreign_world):
