@@ -111,12 +111,10 @@ extension Vault {
 
     // MARK: What the user sees and does
 
+    /// All that are not revoked: what a user cannot see, they cannot end.
     package func connections(_ caller: WalletCaller) throws -> [WalletConnection] {
         try read { transaction in
-            let grants = try transaction.grants(
-                appID: caller.app.id, filter: GrantFilter(userID: caller.user.id), now: now(), after: .start,
-                limit: Int64(Limits.pageMax))
-            return try grants.map { record in
+            try transaction.activeGrants(userID: caller.user.id).map { record in
                 let template = try template(record.grant.providerID, appID: caller.app.id, in: transaction)
                 return WalletConnection(
                     grant: record.grant,

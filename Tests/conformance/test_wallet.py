@@ -1,5 +1,7 @@
 """The Wallet: a user signs in, sees what is connected, ends it, and signs out through the identity provider."""
 
+import sqlite3
+from contextlib import closing
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -63,6 +65,24 @@ def test_a_user_sees_and_ends_what_they_connected_and_nobody_elses(ready):
     assert world.request(grant_id=other.grant_id).status_code == 200
     [record] = [r for r in world.audit(event="grant.revoked")]
     assert record["principal"] == {"type": "user", "user_id": world.user()["id"]}
+
+
+def test_many_ended_connections_hide_no_live_one(ready):
+    world = ready
+    grant = world.connect(world.jwt())
+    with closing(sqlite3.connect(world.server.data / "sallyport.db")) as database, database:
+        columns = [row[1] for row in database.execute("PRAGMA table_info(grants)")]
+        changed = {"id": "lower(printf('00000000-0000-4000-8000-%012x', value))", "created_at": "1", "revoked_at": "2"}
+        copied = ", ".join(changed.get(column, column) for column in columns)
+        database.execute(
+            f"INSERT INTO grants WITH RECURSIVE numbers(value) AS "
+            f"(SELECT 1 UNION ALL SELECT value + 1 FROM numbers WHERE value < 1100) "
+            f"SELECT {copied} FROM grants, numbers WHERE grants.id = ?",
+            (grant.grant_id,),
+        )
+    browser, page = signed_in(world)
+    assert page.text.count("End this connection") == 1 and "alice@provider.test" in page.text
+    assert "alice@provider.test" not in browser.press(page, "revoke", grant.grant_id).text
 
 
 def test_row_37_a_form_counts_only_from_its_own_page_and_browser(ready):

@@ -42,11 +42,10 @@ struct WalletPage: Sendable {
     var layout: PageLayout { PageLayout(title: "Your connections", body: body) }
 
     private var body: HTML {
-        let live = connections.filter { $0.status != .revoked }
         let list: HTML =
-            live.isEmpty
+            connections.isEmpty
             ? "<p>You have not connected any account. When \(caller.app.name) needs one, it will ask you.</p>"
-            : "<ul class=\"choices\">\(live.map(item))</ul>"
+            : "<ul class=\"choices\">\(connections.map(item))</ul>"
         return """
             <p class="eyebrow">\(caller.app.name)</p>
             <h1>Your connections</h1>

@@ -35,6 +35,18 @@ LOGOUT_PATH = "/wallet/sign-in"
 """What an operator registers at a provider, on the address of the vault."""
 
 
+def _answer(
+    page: chromium.Page, user: str, password: str, name: chromium.Locator, consent: chromium.Locator, origin: str
+) -> None:
+    name.or_(consent).first.wait_for()
+    if name.is_visible():
+        name.fill(user)
+        page.fill("input[type=password]", password)
+        page.keyboard.press("Enter")
+    consent.click()
+    page.wait_for_url(lambda url: not url.startswith(f"{origin}/"))
+
+
 class Glewlwyd:
     """Debian's glewlwyd with one OIDC client; alice and bob sign in by its JSON API, as its own page does."""
 
@@ -271,14 +283,8 @@ class Glewlwyd:
 
     def answer(self, page: chromium.Page, user: str) -> None:
         """Its sign-in page, unless the browser has a session, and its consent page, until it sends the browser away."""
-        name, go_on = page.locator("#username"), page.get_by_title("Continue to client application")
-        name.or_(go_on).first.wait_for()
-        if name.is_visible():
-            name.fill(user)
-            page.fill("input[type=password]", self._passwords[user])
-            page.keyboard.press("Enter")
-        go_on.click()
-        page.wait_for_url(lambda url: not url.startswith(f"{self._origin}/"))
+        go_on = page.get_by_title("Continue to client application")
+        _answer(page, user, self._passwords[user], page.locator("#username"), go_on, self._origin)
 
     def close(self) -> None:
         self._process.stop()
@@ -337,14 +343,8 @@ class DjangoProvider:
 
     def answer(self, page: chromium.Page, user: str) -> None:
         """Its sign-in page, unless the browser has a session, and its consent page, until it sends the browser away."""
-        name, allow = page.locator("#id_username"), page.get_by_role("button", name="Authorize")
-        name.or_(allow).first.wait_for()
-        if name.is_visible():
-            name.fill(user)
-            page.fill("#id_password", self._passwords[user])
-            page.keyboard.press("Enter")
-        allow.click()
-        page.wait_for_url(lambda url: not url.startswith(f"{self.origin}/"))
+        allow = page.get_by_role("button", name="Authorize")
+        _answer(page, user, self._passwords[user], page.locator("#id_username"), allow, self.origin)
 
     def connect(self, connect_url: str, provider_id: str, user: str) -> Page:
         browser = Browser()
