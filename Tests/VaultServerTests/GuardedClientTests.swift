@@ -53,6 +53,30 @@ private struct RawConnection: Sendable {
     }
 }
 
+/// A port of loopback on which nobody listens. Bound, so that no other test is given it meanwhile.
+private struct DeafPort {
+    let socket: Int32
+    let port: Int
+
+    init() throws {
+        let socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let isBound = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
+                bind(socket, generic, length) == 0 && getsockname(socket, generic, &length) == 0
+            }
+        }
+        try #require(isBound)
+        self.socket = socket
+        port = Int(UInt16(bigEndian: address.sin_port))
+    }
+
+    func release() { close(socket) }
+}
+
 private final class RawServer: Sendable {
     private final class Log: Sendable {
         let entries = Mutex<(connections: Int, requests: [String])>((0, []))
@@ -64,20 +88,11 @@ private final class RawServer: Sendable {
 
     /// `script` runs for each connection, which is closed when it returns.
     init(_ script: @escaping @Sendable (RawConnection, _ read: () -> String?) -> Void) throws {
-        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let isListening = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-                bind(listener, generic, length) == 0 && listen(listener, 64) == 0
-                    && getsockname(listener, generic, &length) == 0
-            }
-        }
-        try #require(isListening)
+        let port = try DeafPort()
+        try #require(listen(port.socket, 64) == 0)
+        let listener = port.socket
         self.listener = listener
-        port = Int(UInt16(bigEndian: address.sin_port))
+        self.port = port.port
         Thread.detachNewThread { [log] in
             while true {
                 let client = accept(listener, nil, nil)
@@ -500,9 +515,9 @@ struct GuardedClientReceiveTests {
 
     @Test("no connection as such: nothing was sent")
     func noConnection() async throws {
-        let server = try RawServer(answering: okAnswer)
-        server.stop()
-        let address = try server.address()
+        let nobody = try DeafPort()
+        defer { nobody.release() }
+        let address = try WebAddress("http://127.0.0.1:\(nobody.port)/")
         for body in [nil, Array("b".utf8)] {
             #expect(try await failure(OutgoingRequest(method: "POST", address: address, body: body)) == .unreachable)
         }
