@@ -44,6 +44,7 @@ package enum AuditEventNoun {}
 package enum RevocationNoun {}
 package enum DataKeyNoun {}
 package enum DeliveryNoun {}
+package enum DeprovisioningNoun {}
 
 package typealias OrganizationID = Identifier<OrganizationNoun>
 package typealias OperatorID = Identifier<OperatorNoun>
@@ -62,3 +63,4 @@ package typealias AuditEventID = Identifier<AuditEventNoun>
 package typealias RevocationID = Identifier<RevocationNoun>
 package typealias DataKeyID = Identifier<DataKeyNoun>
 package typealias DeliveryID = Identifier<DeliveryNoun>
+package typealias DeprovisioningID = Identifier<DeprovisioningNoun>

@@ -58,9 +58,20 @@ package struct JSONWebSignature: Sendable, CustomStringConvertible, CustomReflec
     private let signature: [UInt8]
     private let signedText: [UInt8]
 
+    /// What a signed document is for, as its `typ` says (RFC 8725 §3.11).
+    package enum Purpose: Sendable, Equatable {
+        /// `JWT`, `at+jwt`, or nothing said.
+        case userToken
+        /// Exactly this type.
+        case statement(type: String)
+
+        /// A receipt names every grant of a user.
+        fileprivate var sizeMax: Int { self == .userToken ? JSONWebSignature.sizeMax : 16 << 20 }
+    }
+
     /// Reads form and header; says nothing about the signature. `jwk`, `jku`, `x5u` and `x5c` are not even looked at.
-    package init(compact: String) throws(JSONWebSignatureError) {
-        guard compact.utf8.count <= Self.sizeMax else { throw .tooLarge }
+    package init(compact: String, purpose: Purpose = .userToken) throws(JSONWebSignatureError) {
+        guard compact.utf8.count <= purpose.sizeMax else { throw .tooLarge }
         let segments = compact.utf8.split(separator: UInt8(ascii: "."), maxSplits: 3, omittingEmptySubsequences: false)
             .map { Substring($0) }
         guard segments.count == 3, !segments.contains(where: \.isEmpty) else { throw .notCompact }
@@ -73,7 +84,7 @@ package struct JSONWebSignature: Sendable, CustomStringConvertible, CustomReflec
         // RFC 7515 §4.1.11: a name that is not understood refuses the token, and none is understood here.
         guard header["crit"] == nil else { throw .criticalHeader }
         guard header["b64"] == nil, header["zip"] == nil else { throw .unsupportedHeader }
-        try Self.checkPurpose(header)
+        try Self.check(purpose, header)
         keyID = try Self.keyID(header)
         claims = try Self.object(payload, else: .claims)
         self.payload = payload
@@ -112,13 +123,17 @@ package struct JSONWebSignature: Sendable, CustomStringConvertible, CustomReflec
     }
 
     /// RFC 8725 §3.11 and §3.12: logout tokens, security events and DPoP proofs are signed with the same keys.
-    private static func checkPurpose(_ header: JSONObject) throws(JSONWebSignatureError) {
-        guard let type = header["typ"] else { return }
-        guard var name = type.string?.lowercased() else { throw .purpose }
+    private static func check(_ purpose: Purpose, _ header: JSONObject) throws(JSONWebSignatureError) {
+        let type = header["typ"]
+        if purpose == .userToken, type == nil { return }
+        guard var name = type?.string?.lowercased() else { throw .purpose }
         // RFC 7515 §4.1.9: the prefix may be left out.
         let prefix = "application/"
         if name.hasPrefix(prefix) { name.removeFirst(prefix.count) }
-        guard name == "jwt" || name == "at+jwt" else { throw .purpose }
+        switch purpose {
+        case .userToken: guard name == "jwt" || name == "at+jwt" else { throw .purpose }
+        case .statement(let type): guard name == type else { throw .purpose }
+        }
     }
 
     private static func keyID(_ header: JSONObject) throws(JSONWebSignatureError) -> String? {

@@ -60,6 +60,8 @@ package enum Limits {
     package static let revocationsPerRound = 32
     /// Events applied in one transaction: a batch of thousands must not keep every other write waiting.
     package static let webhookEventsPerTransaction = 50
+    /// Items of one delivery that are no event and are logged one by one.
+    static let webhookInvalidItemsLogged = 20
     /// Bodies of provider calls kept in audit reports (wire contract §9.1).
     package static let auditBodyBytesMax = 10_000
     /// Header fields kept in audit reports: as many as a request here may have.

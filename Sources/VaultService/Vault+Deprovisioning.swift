@@ -9,8 +9,9 @@ import VaultStore
 // crash the intents are completed before anything is served. Providers are told afterwards, from a durable queue.
 
 extension Vault {
+    /// Ends the user and answers the receipt. Of a user who is at their end already nothing changes.
     package func deprovisionUser(_ caller: OperatorCaller, appID: String, _ id: String, reason: String?) async throws
-        -> UserDetails
+        -> DeprovisioningReceipt
     {
         let app = try app(caller, appID, toWrite: true)
         let userID = try read { try user(id, app: app, in: $0).user.id }
@@ -26,7 +27,7 @@ extension Vault {
         }
         try await finishKeyDestructions()
         revocationSignal.notify()
-        return try user(caller, appID: appID, userID.text)
+        return try await deprovisioningReceipt(caller, appID: appID, userID.text)
     }
 
     /// The transaction's part. The caller must run `finishKeyDestructions()` before it acknowledges anything.
@@ -35,19 +36,9 @@ extension Vault {
     ) throws {
         guard record.user.status != .deprovisioned else { return }
         let time = now()
-        let grants = try transaction.activeGrants(userID: record.user.id)
-        let credentials = try transaction.credentials(userID: record.user.id)
-        try queueRevocations(owed(for: credentials, grants: grants.map(\.grant)), app: app, in: transaction)
-        for grant in grants {
-            _ = try transaction.revokeGrant(grant.grant.id, reason: "user_deprovisioned", now: time)
-        }
-        for credential in credentials { try transaction.deleteCredential(credential.credential.id) }
-        if let dataKeyID = record.dataKeyID { try transaction.insertKeyDestruction(dataKeyID, now: time) }
-        try transaction.endConnectSessions(
-            userID: record.user.id, code: ErrorCode.userDeprovisioned.rawValue, message: "The user was deprovisioned.")
-        try transaction.deleteWalletSessions(userID: record.user.id)
-        try transaction.endSignInSessions(
-            userID: record.user.id, code: ErrorCode.userDeprovisioned.rawValue, message: "The user was deprovisioned.")
+        let user = record.user
+        let grants = try transaction.activeGrants(userID: user.id)
+        let credentials = try transaction.credentials(userID: user.id)
         var updated = record
         updated.user.status = .deprovisioned
         updated.user.epoch += 1
@@ -55,22 +46,45 @@ extension Vault {
         updated.statusEventAt = eventAt ?? time
         updated.tokensNotBefore = time
         try transaction.updateUser(updated)
+        try transaction.insertDeprovisioning(
+            DeprovisioningRecord(
+                id: DeprovisioningID(), userID: user.id,
+                facts: Self.receiptFacts(user, entry: entry, grants: grants, eventAt: eventAt, at: time),
+                dataKeyID: record.dataKeyID, createdAt: time), appID: app.id)
+        for grant in grants {
+            _ = try transaction.revokeGrant(grant.grant.id, reason: "user_deprovisioned", now: time)
+        }
+        try queueRevocations(owed(for: credentials, grants: grants.map(\.grant)), app: app, in: transaction)
+        for credential in credentials { try transaction.deleteCredential(credential.credential.id) }
+        if let dataKeyID = record.dataKeyID { try transaction.insertKeyDestruction(dataKeyID, now: time) }
+        try transaction.endConnectSessions(
+            userID: user.id, code: ErrorCode.userDeprovisioned.rawValue, message: "The user was deprovisioned.")
+        try transaction.deleteWalletSessions(userID: user.id)
+        try transaction.endSignInSessions(
+            userID: user.id, code: ErrorCode.userDeprovisioned.rawValue, message: "The user was deprovisioned.")
         var entry = entry
         entry.details["grants_revoked"] = .strings(grants.map(\.grant.id.text))
         entry.details["credentials_destroyed"] = .strings(credentials.map(\.credential.id.text))
         try transaction.appendAudit(entry, key: auditKey)
     }
 
-    /// Destroys every key whose destruction was decided, then forgets the intent. Idempotent; also the crash recovery.
+    /// Destroys every key whose destruction was decided before this call. Who comes while others do so shares the next
+    /// round, so that a burst of deprovisionings does not write the same files once for each.
     func finishKeyDestructions() async throws {
+        try await keyDestructionRounds.join { try await destroyPendingKeys() }
+    }
+
+    /// Idempotent; also the crash recovery.
+    private func destroyPendingKeys() async throws {
         let pending = try read { try $0.pendingKeyDestructions() }
         guard !pending.isEmpty else { return }
         try await destroyKeys(pending)
+        let time = now()
         // The ciphertexts, unreadable now, were overwritten in the database; the log loses its copies as well. While a
         // reader holds the log, the intents stay and the next round tries again.
         guard await emptyDatabaseLog() else { return }
         try await write { transaction in
-            for id in pending { try transaction.deleteKeyDestruction(id) }
+            for id in pending { try transaction.finishKeyDestruction(id, now: time) }
         }
     }
 

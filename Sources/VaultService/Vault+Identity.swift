@@ -71,11 +71,7 @@ extension Vault {
             "jti": .string(RandomBytes.token()),
         ]
         claims["alter"] = .object(identity.json)
-        let token: String
-        do { token = try signer().sign(claims: .object(claims), type: "alter-identity+jwt") } catch {
-            throw VaultError(
-                .serviceUnavailable, "Nothing can be signed right now.", retryAfterSeconds: 5, cause: "signing key")
-        }
+        let token = try signed(claims, type: "alter-identity+jwt")
         var entry = caller.entry("identity.asserted", .allow, at: now())
         entry.userID = identity.userID
         entry.details = ["audience": .string(audience), "jti": claims["jti"] ?? .null]
@@ -101,6 +97,14 @@ extension Vault {
     /// The public keys of this installation, those included that do not sign any more (RFC 7517 §5).
     package func publishedKeySet() throws -> JSON {
         ["keys": .array(try keys.signingKeys().map { .object($0.publicKey) })]
+    }
+
+    /// A compact JWS over the claims, by the key that signs now.
+    func signed(_ claims: JSONObject, type: String) throws -> String {
+        do { return try signer().sign(claims: .object(claims), type: type) } catch {
+            throw VaultError(
+                .serviceUnavailable, "Nothing can be signed right now.", retryAfterSeconds: 5, cause: "signing key")
+        }
     }
 
     private func signer() throws -> SigningKey {

@@ -201,6 +201,21 @@ extension Vault {
         }
     }
 
+    /// Changes what events do. Whatever is `nil` stays.
+    package func setEventRules(
+        _ caller: OperatorCaller, appID: String, map: LifecycleEventMap?, membershipRemoval: MembershipRemovalRule?
+    ) async throws -> IdentityProviderRecord {
+        let app = try app(caller, appID, toWrite: true)
+        let provider = try activeIdentityProvider(app)
+        let map = map ?? provider.eventMap
+        let rule = membershipRemoval ?? provider.membershipRemoval
+        let details: JSONObject = ["event_map": .object(map.json), "membership_removal": .string(rule.rawValue)]
+        try await record(caller, "webhooks.event_rules_changed", app: app, details: details) {
+            try $0.setEventRules(provider.id, map: map, membershipRemoval: rule)
+        }
+        return try activeIdentityProvider(app)
+    }
+
     package func disableWebhooks(_ caller: OperatorCaller, appID: String) async throws {
         let app = try app(caller, appID, toWrite: true)
         let provider = try activeIdentityProvider(app)

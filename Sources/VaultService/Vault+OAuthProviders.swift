@@ -144,15 +144,19 @@ extension Vault {
         let secret = try openForApp(
             app, record.clientSecret, purpose: Self.clientSecretPurpose, record: record.providerID,
             version: record.version)
+        let template = provider.template
         do {
+            var revocation: RevocationEndpoint?
+            if case .endpoint(let style, let address) = template.revocation {
+                revocation = RevocationEndpoint(style, try WebAddress(address), apiHeaders: template.apiHeaders)
+            }
             return OAuthClient(
                 endpoints: OAuthEndpoints(
-                    tokenURL: try WebAddress(provider.template.tokenURL),
-                    revocationURL: try provider.template.revocation.address.map { try WebAddress($0) },
-                    clientID: record.clientID, clientSecret: secret,
-                    authentication: provider.template.tokenAuthentication, body: provider.template.tokenRequestBody),
+                    tokenURL: try WebAddress(template.tokenURL), revocation: revocation, clientID: record.clientID,
+                    clientSecret: secret, authentication: template.tokenAuthentication,
+                    body: template.tokenRequestBody),
                 send: send)
-        } catch let error as WebAddressError {
+        } catch {
             throw VaultError(.internalError, "The provider's addresses are unusable.", cause: error.reason)
         }
     }

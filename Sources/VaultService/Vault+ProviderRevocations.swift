@@ -56,6 +56,10 @@ extension Vault {
             Set(owed.map(\.providerID)).map { id in
                 (id, try template(id, appID: app.id, in: transaction)?.revocation.address)
             }, uniquingKeysWith: { first, _ in first })
+        // What a user's end still owes, or brings to light later, is part of its receipt.
+        let ends = try Dictionary(
+            Set(owed.compactMap(\.userID)).map { ($0, try transaction.openDeprovisioning(userID: $0)) },
+            uniquingKeysWith: { first, _ in first })
         func isSendable(_ item: OwedRevocation) -> Bool {
             item.token != nil && addresses[item.providerID] ?? nil != nil
         }
@@ -64,20 +68,17 @@ extension Vault {
             ? try keys.createDataKey(purpose: Self.revocationKeyPurpose, now: time) : nil
         for item in owed {
             let id = RevocationID()
-            if let token = item.token, let oneOff, isSendable(item) {
-                let sealed = try oneOff.key.seal(token, Self.revocationContext(app.id, id))
-                try transaction.insertRevocation(
-                    RevocationRecord(
-                        id: id, appID: app.id, providerID: item.providerID, grantID: item.grantID, userID: item.userID,
-                        token: sealed, dataKeyID: oneOff.id, tokenTypeHint: item.hint, status: "pending",
-                        createdAt: time), nextAttemptAt: time)
-            } else {
-                try transaction.insertRevocation(
-                    RevocationRecord(
-                        id: id, appID: app.id, providerID: item.providerID, grantID: item.grantID, userID: item.userID,
-                        token: nil, dataKeyID: nil, tokenTypeHint: item.hint,
-                        status: item.token == nil ? "failed" : "unsupported", createdAt: time), nextAttemptAt: nil)
-            }
+            let isSendable = isSendable(item)
+            let sealed =
+                try isSendable
+                ? item.token.flatMap { try oneOff?.key.seal($0, Self.revocationContext(app.id, id)) } : nil
+            try transaction.insertRevocation(
+                RevocationRecord(
+                    id: id, appID: app.id, providerID: item.providerID, grantID: item.grantID, userID: item.userID,
+                    token: sealed, dataKeyID: sealed == nil ? nil : oneOff?.id, tokenTypeHint: item.hint,
+                    status: isSendable ? "pending" : item.token == nil ? "failed" : "unsupported",
+                    deprovisioningID: item.userID.flatMap { ends[$0] ?? nil }, createdAt: time),
+                nextAttemptAt: isSendable ? time : nil)
         }
     }
 

@@ -113,7 +113,11 @@ extension Vault {
                 try transaction.updateUser(updated)
                 return .success(updated)
             }
-            let created = Self.newUser(claims, provider: provider, now: time)
+            var created = Self.newUser(claims, provider: provider, now: time)
+            let namesakes = try transaction.users(
+                appID: provider.appID, issuer: provider.issuer, subject: claims.subject)
+            created.groupsRemovedAt = namesakes.compactMap(\.groupsRemovedAt).max()
+            if !Self.outlivesRemoval(claims, created.groupsRemovedAt) { created.user.groups = [] }
             try transaction.insertUser(created)
             try transaction.appendAudit(
                 AuditEntry(
@@ -159,6 +163,12 @@ extension Vault {
         return record
     }
 
+    /// Whether the token was issued after the last removal from a group, so that its groups are those that were left.
+    private static func outlivesRemoval(_ claims: TokenClaims, _ removedAt: Instant?) -> Bool {
+        guard let removedAt else { return true }
+        return claims.issuedAt.map { $0 > removedAt } ?? false
+    }
+
     /// The record with the token's newer facts, or `nil` when nothing changes. Freshness is kept per fact.
     private static func merged(_ record: UserRecord, _ claims: TokenClaims, now: Instant) -> UserRecord? {
         guard record.user.status != .deprovisioned else { return nil }
@@ -176,7 +186,7 @@ extension Vault {
             updated.user.displayName = name
             updated.displayNameAsOf = issuedAt ?? record.displayNameAsOf
         }
-        if let groups = claims.groups, isFresh(record.groupsAsOf) {
+        if let groups = claims.groups, isFresh(record.groupsAsOf), outlivesRemoval(claims, record.groupsRemovedAt) {
             updated.user.groups = groups
             updated.groupsAsOf = issuedAt ?? record.groupsAsOf
         }

@@ -39,21 +39,18 @@ extension Vault {
             let app = try read({ try $0.app(provider.appID) })
         else { throw Self.notFound }
         let messageID = try authenticate(delivery, provider: provider, app: app)
-        let events: [LifecycleEvent]
-        do {
-            events =
-                provider.type == .clerk
-                ? [try ClerkWebhook.event(body: delivery.body, messageID: messageID)]
-                : try Auth0LogStream.events(body: delivery.body)
-        } catch {
+        let batch = LifecycleReader(provider.type, map: provider.eventMap)
+            .batch(body: delivery.body, messageID: messageID)
+        if !batch.invalid.isEmpty { try await logInvalid(batch.invalid, provider: provider) }
+        guard !batch.events.isEmpty else {
             throw VaultError(.invalidRequest, "The delivery holds no event that can be read.")
         }
-        var rest = events[...]
+        var rest = batch.events[...]
         while !rest.isEmpty {
-            let batch = rest.prefix(Limits.webhookEventsPerTransaction)
-            rest = rest.dropFirst(batch.count)
+            let part = rest.prefix(Limits.webhookEventsPerTransaction)
+            rest = rest.dropFirst(part.count)
             try await write { transaction in
-                for event in batch {
+                for event in part {
                     try self.apply(event, provider: provider, app: app, origin: delivery.origin, in: transaction)
                 }
             }
@@ -62,9 +59,26 @@ extension Vault {
         revocationSignal.notify()
     }
 
+    /// What is no event is on the log as well, by its digest: somebody who looks for a missing event finds it there.
+    private func logInvalid(_ items: [String], provider: IdentityProviderRecord) async throws {
+        let time = now()
+        try await write { transaction in
+            for item in items.prefix(Limits.webhookInvalidItemsLogged) {
+                try transaction.insertDelivery(
+                    DeliveryRecord(
+                        deliveryID: Self.digestID(item), eventType: "unknown", outcome: "invalid",
+                        detail: "the item is no event: its type or its id is missing or malformed", receivedAt: time),
+                    identityProviderID: provider.id)
+            }
+        }
+    }
+
+    /// Identifies what came without an id of its own.
+    private static func digestID(_ text: String) -> String { "sha256:" + Hex.encode(Digest.sha256(Array(text.utf8))) }
+
     /// The message's own id where the scheme has one.
     private func authenticate(_ delivery: WebhookDelivery, provider: IdentityProviderRecord, app: AppRecord) throws
-        -> String
+        -> String?
     {
         let refused = VaultError(.unauthenticated, "The webhook's authentication does not hold.")
         guard let sealed = provider.webhookSecret, provider.webhooksEnabledAt != nil else { throw refused }
@@ -83,7 +97,7 @@ extension Vault {
         guard let authorization = delivery.header("authorization"),
             WebhookSignature.isAuthentic(authorization: authorization, secret: secret)
         else { throw refused }
-        return ""
+        return nil
     }
 
     private func apply(
@@ -91,36 +105,83 @@ extension Vault {
         in transaction: Transaction
     ) throws {
         let time = now()
+        let deliveryID = event.deliveryID ?? Self.digestID(JSON.object(event.source).text)
+        guard try !transaction.hasDelivery(identityProviderID: provider.id, deliveryID: deliveryID) else { return }
         // A date in the future would outweigh every event to come.
-        let event = event.occurring(at: event.occurredAt.map { min($0, time) })
-        guard try !transaction.hasDelivery(identityProviderID: provider.id, deliveryID: event.deliveryID) else {
-            return
-        }
-        let effect = try effect(of: event, provider: provider, app: app, origin: origin, in: transaction)
-        _ = try transaction.insertDelivery(
-            identityProviderID: provider.id, deliveryID: event.deliveryID, eventType: event.type,
-            outcome: effect.outcome,
-            detail: effect.detail ?? event.note, userID: effect.userID, eventAt: event.occurredAt, now: time)
+        var event = event
+        event.deliveryID = deliveryID
+        event.occurredAt = event.occurredAt.map { min($0, time) }
+        let result = try carryOut(event, provider: provider, app: app, origin: origin, in: transaction)
+        try transaction.insertDelivery(
+            DeliveryRecord(
+                deliveryID: deliveryID, eventType: event.type, outcome: result.outcome, detail: result.detail,
+                userID: result.userID, eventAt: event.occurredAt, receivedAt: time, source: event.source),
+            identityProviderID: provider.id)
     }
 
-    private struct Effect {
+    /// Applies a logged delivery again, by the event map of today. As ever, an older event undoes no newer one.
+    package func replayDelivery(_ caller: OperatorCaller, appID: String, _ id: String) async throws -> DeliveryRecord {
+        let app = try app(caller, appID, toWrite: true)
+        let provider = try activeIdentityProvider(app)
+        let time = now()
+        let entry = AuditEntry(
+            event: "webhook_delivery.replayed", principal: caller.principal, occurredAt: time,
+            requestID: caller.origin.requestID, appID: app.id, peer: caller.origin.peer?.description)
+        let auditKey = auditKey
+        let replayed = try await write { transaction in
+            guard let deliveryID = DeliveryID(id),
+                var delivery = try transaction.delivery(deliveryID, identityProviderID: provider.id)
+            else { throw Self.notFound }
+            guard let source = delivery.source,
+                var event = LifecycleReader(provider.type, map: provider.eventMap)
+                    .event(source, messageID: delivery.deliveryID)
+            else { throw VaultError(.conflict, "The delivery holds no event that could be applied.") }
+            event.deliveryID = delivery.deliveryID
+            event.occurredAt = delivery.eventAt
+            let result = try self.carryOut(
+                event, provider: provider, app: app, origin: caller.origin, in: transaction)
+            delivery.outcome = result.outcome
+            delivery.detail = result.detail
+            delivery.userID = result.userID ?? delivery.userID
+            delivery.replayedAt = time
+            try transaction.updateDelivery(delivery)
+            var entry = entry
+            entry.userID = delivery.userID
+            entry.details = [
+                "delivery_id": .string(delivery.deliveryID), "event_type": .string(delivery.eventType),
+                "outcome": .string(delivery.outcome),
+            ]
+            try transaction.appendAudit(entry, key: auditKey)
+            return delivery
+        }
+        try await finishKeyDestructions()
+        revocationSignal.notify()
+        return replayed
+    }
+
+    // MARK: Effects
+
+    private struct EventResult {
+        /// `deprovisioned`, `suspended`, `restored`, `updated`, `membership_removed`, `unchanged`, `stale` or `ignored`.
         let outcome: String
         var detail: String?
         var userID: UserID?
     }
 
-    private func effect(
-        of event: LifecycleEvent, provider: IdentityProviderRecord, app: AppRecord, origin: RequestOrigin,
+    private func carryOut(
+        _ event: LifecycleEvent, provider: IdentityProviderRecord, app: AppRecord, origin: RequestOrigin,
         in transaction: Transaction
-    ) throws -> Effect {
-        guard event.action != .ignore else { return Effect(outcome: "ignored") }
-        guard let subject = event.subject, !subject.isEmpty, subject.unicodeScalars.count <= 255 else {
-            return Effect(outcome: "ignored", detail: "the event names no user")
+    ) throws -> EventResult {
+        guard event.effect != .ignore else { return EventResult(outcome: "ignored", detail: event.note) }
+        guard let subject = event.usableSubject else {
+            return EventResult(outcome: "ignored", detail: "the event names no user")
         }
         let time = now()
         var records = try transaction.users(appID: app.id, issuer: provider.issuer, subject: subject)
         if records.isEmpty {
-            guard event.action != .restore else { return Effect(outcome: "ignored", detail: "the user was never seen") }
+            guard event.effect.isKeptForUnseenUsers else {
+                return EventResult(outcome: "ignored", detail: "the user was never seen")
+            }
             // A tombstone, so that a token which is still valid does not bring the person in again.
             let record = UserRecord(
                 user: User(
@@ -129,62 +190,167 @@ extension Vault {
             try transaction.insertUser(record)
             records = [record]
         }
+        let entry = AuditEntry(
+            event: "", principal: .identityProvider(deliveryID: event.deliveryID ?? ""), occurredAt: time,
+            requestID: origin.requestID, appID: app.id, peer: origin.peer?.description,
+            details: ["event_type": .string(event.type)])
         var outcome = "stale"
         for record in records {
-            let entry = AuditEntry(
-                event: Self.eventName(event.action), principal: .identityProvider(deliveryID: event.deliveryID),
-                occurredAt: time,
-                requestID: origin.requestID, appID: app.id, userID: record.user.id, peer: origin.peer?.description,
-                details: ["event_type": .string(event.type)])
-            if let result = try change(record, event, app: app, entry: entry, in: transaction, now: time) {
+            let change = UserChange(record: record, app: app, eventAt: event.occurredAt, now: time, entry: entry)
+            if let result = try carryOut(event.effect, change, rule: provider.membershipRemoval, in: transaction) {
                 outcome = result
             }
         }
-        return Effect(outcome: outcome, userID: records.first?.user.id)
+        return EventResult(outcome: outcome, detail: event.note, userID: records.first?.user.id)
     }
 
-    private static func eventName(_ action: LifecycleAction) -> String {
-        switch action {
-        case .deprovision: "user.deprovisioned"
-        case .suspend: "user.suspended"
-        case .restore: "user.restored"
-        case .ignore: "webhook.ignored"
+    /// One user, and the event that is about them.
+    private struct UserChange {
+        var record: UserRecord
+        let app: AppRecord
+        /// `nil` when the event did not say when it happened: it counts as the newest.
+        let eventAt: Instant?
+        let now: Instant
+        private let entry: AuditEntry
+
+        init(record: UserRecord, app: AppRecord, eventAt: Instant?, now: Instant, entry: AuditEntry) {
+            self.record = record
+            self.app = app
+            self.eventAt = eventAt
+            self.now = now
+            self.entry = entry
+        }
+
+        var status: UserStatus { record.user.status }
+        var isOlderThanStatus: Bool {
+            guard let eventAt, let current = record.statusEventAt else { return false }
+            return eventAt < current
+        }
+
+        func entry(_ event: String) -> AuditEntry {
+            var entry = entry
+            entry.id = AuditEventID()
+            entry.event = event
+            entry.userID = record.user.id
+            return entry
         }
     }
 
-    /// Applies the action to one user; `nil` when an older or repeated event changes nothing.
-    private func change(
-        _ record: UserRecord, _ event: LifecycleEvent, app: AppRecord, entry: AuditEntry, in transaction: Transaction,
-        now: Instant
+    /// The outcome, or `nil` when an older event changes nothing.
+    private func carryOut(
+        _ effect: LifecycleEffect, _ change: UserChange, rule: MembershipRemovalRule, in transaction: Transaction
     ) throws -> String? {
-        if event.action == .deprovision {
-            guard record.user.status != .deprovisioned else { return "unchanged" }
-            // A delete that is older than a restore was undone by it. A suspension undoes no delete.
-            if record.user.status == .active, let eventAt = event.occurredAt, let current = record.statusEventAt,
-                eventAt < current
-            {
-                return nil
+        switch effect {
+        case .ignore: return "ignored"
+        case .deprovision: return try deprovision(change, in: transaction)
+        case .suspend: return try suspend(change, in: transaction)
+        case .restore: return try restore(change, in: transaction)
+        case .sync(let profile, let isBlocked):
+            var change = change
+            let isUpdated = try refresh(profile, &change, in: transaction)
+            let status = try isBlocked.map { isBlocked in
+                isBlocked ? try suspend(change, in: transaction) : try restore(change, in: transaction)
             }
-            try deprovision(record, app: app, entry: entry, eventAt: event.occurredAt, in: transaction)
-            return "deprovisioned"
+            // A change of status says more than one of the profile.
+            if let status, let outcome = status, outcome != "unchanged" { return outcome }
+            return isUpdated ? "updated" : status ?? "unchanged"
+        case .removeMembership(let names):
+            return try removeMembership(names, change, rule: rule, in: transaction)
         }
-        if let eventAt = event.occurredAt, let current = record.statusEventAt, eventAt < current { return nil }
-        switch (event.action, record.user.status) {
-        case (.suspend, .active), (.suspend, .suspended):
-            try Self.suspend(record, by: "provider", eventAt: event.occurredAt, in: transaction, now: now)
-            try transaction.appendAudit(entry, key: auditKey)
-            return "suspended"
-        case (.restore, .suspended) where record.suspendedBy == "provider":
-            try Self.restore(record, eventAt: event.occurredAt, in: transaction, now: now)
-            try transaction.appendAudit(entry, key: auditKey)
+    }
+
+    private func deprovision(_ change: UserChange, in transaction: Transaction) throws -> String? {
+        guard change.status != .deprovisioned else { return "unchanged" }
+        // A delete that is older than a restore was undone by it. A suspension undoes no delete.
+        if change.status == .active, change.isOlderThanStatus { return nil }
+        try deprovision(
+            change.record, app: change.app, entry: change.entry("user.deprovisioned"), eventAt: change.eventAt,
+            in: transaction)
+        return "deprovisioned"
+    }
+
+    private func suspend(_ change: UserChange, in transaction: Transaction) throws -> String? {
+        if change.isOlderThanStatus { return nil }
+        guard change.status != .deprovisioned else { return "unchanged" }
+        try Self.suspend(change.record, by: "provider", eventAt: change.eventAt, in: transaction, now: change.now)
+        try transaction.appendAudit(change.entry("user.suspended"), key: auditKey)
+        return "suspended"
+    }
+
+    private func restore(_ change: UserChange, in transaction: Transaction) throws -> String? {
+        if change.isOlderThanStatus { return nil }
+        switch change.status {
+        case .suspended where change.record.suspendedBy == "provider":
+            try Self.restore(change.record, eventAt: change.eventAt, in: transaction, now: change.now)
+            try transaction.appendAudit(change.entry("user.restored"), key: auditKey)
             return "restored"
-        case (.restore, .active):
+        case .active:
             // Remembered, so that an older suspension that comes later does not win.
-            var seen = record
-            seen.statusEventAt = max(record.statusEventAt ?? event.occurredAt ?? now, event.occurredAt ?? now)
+            var seen = change.record
+            seen.statusEventAt = change.eventAt ?? change.now
             try transaction.updateUser(seen)
             return "unchanged"
-        default: return "unchanged"
+        case .suspended, .deprovisioned: return "unchanged"
+        }
+    }
+
+    /// Whether anything changed. An event weighs a millisecond more than a token of the same time.
+    private func refresh(_ profile: UserProfile, _ change: inout UserChange, in transaction: Transaction) throws -> Bool
+    {
+        guard change.status != .deprovisioned else { return false }
+        let asOf = (change.eventAt ?? change.now).adding(milliseconds: 1)
+        func isFresh(_ known: Instant?) -> Bool { known.map { asOf >= $0 } ?? true }
+        var updated = change.record
+        if let email = profile.email, isFresh(updated.emailAsOf) {
+            updated.user.email = email
+            updated.emailAsOf = asOf
+        }
+        if let name = profile.displayName, isFresh(updated.displayNameAsOf) {
+            updated.user.displayName = name
+            updated.displayNameAsOf = asOf
+        }
+        let isChanged = !updated.user.hasSameFacts(as: change.record.user)
+        change.record = updated
+        try transaction.updateUser(updated)
+        if isChanged { try transaction.appendAudit(change.entry("user.updated"), key: auditKey) }
+        return isChanged
+    }
+
+    private func removeMembership(
+        _ names: [String], _ change: UserChange, rule: MembershipRemovalRule, in transaction: Transaction
+    ) throws -> String? {
+        guard change.status != .deprovisioned else { return "unchanged" }
+        var updated = change.record
+        let eventAt = change.eventAt ?? change.now
+        // A newer token said which groups there are: it has seen the removal, or the person came back.
+        let isOvertaken = updated.groupsAsOf.map { $0 > eventAt } ?? false
+        var left: String?
+        if !isOvertaken {
+            left = names.first { name in updated.user.groups.contains { Array($0.utf8) == Array(name.utf8) } }
+            updated.user.groups.removeAll { Array($0.utf8) == left.map { Array($0.utf8) } }
+            updated.groupsRemovedAt = max(updated.groupsRemovedAt ?? eventAt, eventAt)
+        }
+        if rule == .alwaysDeprovision || (rule == .lastMembership && updated.user.groups.isEmpty) {
+            return try deprovision(change, in: transaction)
+        }
+        if isOvertaken { return nil }
+        try transaction.updateUser(updated)
+        var entry = change.entry("user.membership_removed")
+        entry.details["organization"] = .strings(names)
+        entry.details["group_id"] = left.map(JSON.string)
+        try transaction.appendAudit(entry, key: auditKey)
+        return "membership_removed"
+    }
+}
+
+extension LifecycleEffect {
+    /// Whether it leaves a record of a user who was never seen: what ends or blocks somebody must hold for the token that
+    /// comes later.
+    fileprivate var isKeptForUnseenUsers: Bool {
+        switch self {
+        case .deprovision, .suspend, .removeMembership: true
+        case .sync(_, let isBlocked): isBlocked == true
+        case .restore, .ignore: false
         }
     }
 }

@@ -33,6 +33,7 @@ package struct Vault: Sendable {
     let keySets: KeySetCache
     let refreshes: RefreshFlights
     let revocationSignal: WorkSignal
+    let keyDestructionRounds: SharedRounds
     /// Digests of bearer values that are stored, and derived references.
     let digestKey: DigestKey
     let auditKey: DigestKey
@@ -50,6 +51,7 @@ package struct Vault: Sendable {
         keySets = KeySetCache(send: send)
         refreshes = RefreshFlights()
         revocationSignal = WorkSignal()
+        keyDestructionRounds = SharedRounds()
         digestKey = DigestKey(try keys.systemKey("digest"))
         auditKey = DigestKey(try keys.systemKey("audit"))
     }

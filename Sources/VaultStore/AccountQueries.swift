@@ -149,18 +149,4 @@ extension Transaction {
     }
 
     // MARK: Key destruction
-
-    package func insertKeyDestruction(_ id: DataKeyID, now: Instant) throws {
-        try execute(
-            "INSERT INTO key_destructions (data_key_id, created_at) VALUES (?1, ?2) ON CONFLICT (data_key_id) DO NOTHING",
-            id, now)
-    }
-
-    package func pendingKeyDestructions() throws -> [DataKeyID] {
-        try rows("SELECT data_key_id FROM key_destructions").map { try $0.id("data_key_id") }
-    }
-
-    package func deleteKeyDestruction(_ id: DataKeyID) throws {
-        try execute("DELETE FROM key_destructions WHERE data_key_id = ?1", id)
-    }
 }

@@ -76,13 +76,17 @@ package struct RevocationRecord: Sendable {
     package let dataKeyID: DataKeyID?
     package let tokenTypeHint: String
     package let status: String
+    /// The end of the user that it is part of, if it is.
+    package let deprovisioningID: DeprovisioningID?
     package let attempts: Int64
     package let createdAt: Instant
+    package let finishedAt: Instant?
     package let lastError: String?
 
     package init(
         id: RevocationID, appID: AppID, providerID: String, grantID: GrantID?, userID: UserID?, token: [UInt8]?,
-        dataKeyID: DataKeyID?, tokenTypeHint: String, status: String, createdAt: Instant
+        dataKeyID: DataKeyID?, tokenTypeHint: String, status: String, deprovisioningID: DeprovisioningID?,
+        createdAt: Instant
     ) {
         self.id = id
         self.appID = appID
@@ -93,8 +97,10 @@ package struct RevocationRecord: Sendable {
         self.dataKeyID = dataKeyID
         self.tokenTypeHint = tokenTypeHint
         self.status = status
+        self.deprovisioningID = deprovisioningID
         attempts = 0
         self.createdAt = createdAt
+        finishedAt = nil
         lastError = nil
     }
 
@@ -108,6 +114,8 @@ package struct RevocationRecord: Sendable {
         dataKeyID = try row.optionalID("data_key_id")
         tokenTypeHint = try row.text("token_type_hint")
         status = try row.text("status")
+        deprovisioningID = try row.optionalID("deprovisioning_id")
+        finishedAt = try row.optionalInstant("finished_at")
         attempts = try row.integer("attempts")
         createdAt = try row.instant("created_at")
         lastError = try row.optionalText("last_error")
@@ -314,11 +322,11 @@ extension Transaction {
         try execute(
             """
             INSERT INTO revocations (id, app_id, provider_id, grant_id, user_id, token, data_key_id, token_type_hint, status,
-                attempts, next_attempt_at, created_at)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?11)
+                attempts, next_attempt_at, created_at, deprovisioning_id)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?11, ?12)
             """, revocation.id, revocation.appID, revocation.providerID, revocation.grantID, revocation.userID,
             revocation.token, revocation.dataKeyID, revocation.tokenTypeHint, revocation.status, nextAttemptAt,
-            revocation.createdAt)
+            revocation.createdAt, revocation.deprovisioningID)
     }
 
     package func dueRevocations(now: Instant, limit: Int) throws -> [RevocationRecord] {
@@ -346,6 +354,11 @@ extension Transaction {
     package func revocations(grantID: GrantID) throws -> [RevocationRecord] {
         try rows("SELECT * FROM revocations WHERE grant_id = ?1 ORDER BY created_at, id", grantID).map(
             RevocationRecord.init)
+    }
+
+    package func revocations(deprovisioningID: DeprovisioningID) throws -> [RevocationRecord] {
+        try rows("SELECT * FROM revocations WHERE deprovisioning_id = ?1 ORDER BY created_at, id", deprovisioningID)
+            .map(RevocationRecord.init)
     }
 
     package func isDataKeyUsedByRevocation(_ id: DataKeyID) throws -> Bool {

@@ -1,7 +1,7 @@
 import VaultAPI
 import VaultDomain
 
-// Identity providers, the users they name, and the deliveries they push.
+// Identity providers and the users they name.
 
 package struct IdentityProviderRecord: Sendable {
     package var id: IdentityProviderID
@@ -17,6 +17,8 @@ package struct IdentityProviderRecord: Sendable {
     package var webhookSecret: [UInt8]?
     package var webhookVersion: Int64
     package var webhooksEnabledAt: Instant?
+    package var eventMap: LifecycleEventMap
+    package var membershipRemoval: MembershipRemovalRule
     /// `nil` until browser sign-in is set up.
     package var signInClientID: String?
     package var signInClientSecret: [UInt8]?
@@ -38,6 +40,8 @@ package struct IdentityProviderRecord: Sendable {
         self.claims = claims
         self.webhookEndpointID = webhookEndpointID
         webhookVersion = 0
+        eventMap = LifecycleEventMap(type)
+        membershipRemoval = .lastMembership
         signInVersion = 0
         signInScopes = []
         self.createdAt = createdAt
@@ -56,6 +60,8 @@ package struct IdentityProviderRecord: Sendable {
         webhookSecret = try row.optionalBlob("webhook_secret")
         webhookVersion = try row.integer("webhook_version")
         webhooksEnabledAt = try row.optionalInstant("webhooks_enabled_at")
+        eventMap = LifecycleEventMap(type, changes: try row.object("event_map_changes"))
+        membershipRemoval = try row.choice("membership_removal")
         signInClientID = try row.optionalText("sign_in_client_id")
         signInClientSecret = try row.optionalBlob("sign_in_client_secret")
         signInVersion = try row.integer("sign_in_version")
@@ -74,6 +80,8 @@ package struct UserRecord: Sendable {
     package var emailAsOf: Instant?
     package var displayNameAsOf: Instant?
     package var groupsAsOf: Instant?
+    /// The last removal from a group by an event: tokens of then or before say nothing about groups any more.
+    package var groupsRemovedAt: Instant?
     package var rolesAsOf: Instant?
 
     package init(user: User) { self.user = user }
@@ -93,16 +101,9 @@ package struct UserRecord: Sendable {
         emailAsOf = try row.optionalInstant("email_as_of")
         displayNameAsOf = try row.optionalInstant("display_name_as_of")
         groupsAsOf = try row.optionalInstant("groups_as_of")
+        groupsRemovedAt = try row.optionalInstant("groups_removed_at")
         rolesAsOf = try row.optionalInstant("roles_as_of")
     }
-}
-
-package struct DeliveryRecord: Sendable {
-    package let id: DeliveryID
-    package let eventType: String
-    package let outcome: String
-    package let detail: String?
-    package let receivedAt: Instant
 }
 
 extension Transaction {
@@ -162,6 +163,16 @@ extension Transaction {
             id, sealed, version, enabledAt)
     }
 
+    package func setEventRules(
+        _ id: IdentityProviderID, map: LifecycleEventMap, membershipRemoval: MembershipRemovalRule
+    )
+        throws
+    {
+        try execute(
+            "UPDATE identity_providers SET event_map_changes = ?2, membership_removal = ?3 WHERE id = ?1", id,
+            JSON.object(map.changes), membershipRemoval.rawValue)
+    }
+
     // MARK: Users
 
     package func insertUser(_ record: UserRecord) throws {
@@ -170,12 +181,12 @@ extension Transaction {
             """
             INSERT INTO users (id, app_id, issuer, external_subject_id, subject, email, display_name, groups, roles,
                 status, epoch, data_key_id, suspended_by, status_event_at, tokens_not_before, email_as_of,
-                display_name_as_of, groups_as_of, roles_as_of, first_seen_at, last_seen_at)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
+                display_name_as_of, groups_as_of, roles_as_of, first_seen_at, last_seen_at, groups_removed_at)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)
             """, user.id, user.appID, user.issuer, user.externalSubjectID, user.subject, user.email, user.displayName,
             JSON.strings(user.groups), JSON.strings(user.roles), user.status.rawValue, user.epoch, record.dataKeyID,
             record.suspendedBy, record.statusEventAt, record.tokensNotBefore, record.emailAsOf, record.displayNameAsOf,
-            record.groupsAsOf, record.rolesAsOf, user.firstSeenAt, user.lastSeenAt)
+            record.groupsAsOf, record.rolesAsOf, user.firstSeenAt, user.lastSeenAt, record.groupsRemovedAt)
         try insertSubject(user.subject, of: user.id)
     }
 
@@ -196,12 +207,13 @@ extension Transaction {
             """
             UPDATE users SET email = ?2, display_name = ?3, groups = ?4, roles = ?5, status = ?6, epoch = ?7,
                 data_key_id = ?8, suspended_by = ?9, status_event_at = ?10, tokens_not_before = ?11, email_as_of = ?12,
-                display_name_as_of = ?13, groups_as_of = ?14, roles_as_of = ?15, last_seen_at = ?16
+                display_name_as_of = ?13, groups_as_of = ?14, roles_as_of = ?15, last_seen_at = ?16,
+                groups_removed_at = ?17
             WHERE id = ?1
             """, user.id, user.email, user.displayName, JSON.strings(user.groups), JSON.strings(user.roles),
             user.status.rawValue, user.epoch, record.dataKeyID, record.suspendedBy, record.statusEventAt,
             record.tokensNotBefore, record.emailAsOf, record.displayNameAsOf, record.groupsAsOf, record.rolesAsOf,
-            user.lastSeenAt)
+            user.lastSeenAt, record.groupsRemovedAt)
     }
 
     package func user(_ id: UserID, appID: AppID) throws -> UserRecord? {
@@ -248,47 +260,5 @@ extension Transaction {
             ORDER BY first_seen_at, id LIMIT ?7
             """, appID, after.at, after.id, status?.rawValue, pattern, group.map { JSON.string($0).text }, limit
         ).map(UserRecord.init)
-    }
-
-    // MARK: Deliveries
-
-    /// Whether the delivery is new; it is then recorded.
-    package func insertDelivery(
-        identityProviderID: IdentityProviderID, deliveryID: String, eventType: String, outcome: String, detail: String?,
-        userID: UserID?, eventAt: Instant?, now: Instant
-    ) throws -> Bool {
-        try execute(
-            """
-            INSERT INTO webhook_deliveries (id, identity_provider_id, delivery_id, event_type, outcome, detail, user_id,
-                event_at, received_at)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (identity_provider_id, delivery_id) DO NOTHING
-            """, DeliveryID(), identityProviderID, deliveryID, eventType, outcome, detail, userID, eventAt, now) == 1
-    }
-
-    package func hasDelivery(identityProviderID: IdentityProviderID, deliveryID: String) throws -> Bool {
-        try row(
-            "SELECT 1 AS found FROM webhook_deliveries WHERE identity_provider_id = ?1 AND delivery_id = ?2",
-            identityProviderID, deliveryID) != nil
-    }
-
-    package func latestDeliveries(identityProviderID: IdentityProviderID, limit: Int) throws -> [DeliveryRecord] {
-        try rows(
-            """
-            SELECT * FROM webhook_deliveries WHERE identity_provider_id = ?1 ORDER BY received_at DESC, id LIMIT ?2
-            """, identityProviderID, limit
-        ).map {
-            DeliveryRecord(
-                id: try $0.id("id"), eventType: try $0.text("event_type"), outcome: try $0.text("outcome"),
-                detail: try $0.optionalText("detail"), receivedAt: try $0.instant("received_at"))
-        }
-    }
-
-    package func deliveryCounts(identityProviderID: IdentityProviderID) throws -> [(outcome: String, count: Int64)] {
-        try rows(
-            """
-            SELECT outcome, count(*) AS deliveries FROM webhook_deliveries WHERE identity_provider_id = ?1
-            GROUP BY outcome ORDER BY outcome
-            """, identityProviderID
-        ).map { (outcome: try $0.text("outcome"), count: try $0.integer("deliveries")) }
     }
 }

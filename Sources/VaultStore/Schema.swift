@@ -17,6 +17,7 @@ enum Schema {
         Migration(name: "0006-subjects", statements: subjects),
         Migration(name: "0007-installation", statements: installation),
         Migration(name: "0008-sign-in", statements: signIn),
+        Migration(name: "0009-lifecycle", statements: lifecycle),
     ]
 
     private static let accounts = [
@@ -236,6 +237,28 @@ enum Schema {
             created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL) STRICT
         """,
         "CREATE INDEX wallet_sessions_by_user ON wallet_sessions (user_id)",
+    ]
+
+    private static let lifecycle = [
+        "ALTER TABLE users ADD COLUMN groups_removed_at INTEGER",
+        "ALTER TABLE identity_providers ADD COLUMN event_map_changes TEXT NOT NULL DEFAULT '{}'",
+        """
+        ALTER TABLE identity_providers ADD COLUMN membership_removal TEXT NOT NULL DEFAULT 'last_membership'
+            CHECK (membership_removal IN ('always_deprovision', 'last_membership', 'membership_only'))
+        """,
+        "ALTER TABLE webhook_deliveries ADD COLUMN source TEXT",
+        "ALTER TABLE webhook_deliveries ADD COLUMN replayed_at INTEGER",
+        """
+        CREATE TABLE deprovisionings (
+            id TEXT PRIMARY KEY NOT NULL, app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+            user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE, facts TEXT NOT NULL, data_key_id TEXT,
+            key_destroyed_at INTEGER, created_at INTEGER NOT NULL, version INTEGER NOT NULL, statement TEXT,
+            receipt TEXT) STRICT
+        """,
+        "CREATE INDEX deprovisionings_by_user ON deprovisionings (user_id, created_at)",
+        "CREATE INDEX deprovisionings_by_key ON deprovisionings (data_key_id)",
+        "ALTER TABLE revocations ADD COLUMN deprovisioning_id TEXT REFERENCES deprovisionings (id) ON DELETE SET NULL",
+        "CREATE INDEX revocations_by_deprovisioning ON revocations (deprovisioning_id)",
     ]
 
     /// Ties the database to its key store.

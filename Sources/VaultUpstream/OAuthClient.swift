@@ -11,7 +11,7 @@ import VaultDomain
 /// One client at one provider.
 package struct OAuthEndpoints: Sendable {
     package var tokenURL: WebAddress
-    package var revocationURL: WebAddress?
+    package var revocation: RevocationEndpoint?
     package var clientID: String
     /// `nil` or empty for a public client.
     package var clientSecret: Secret?
@@ -19,15 +19,31 @@ package struct OAuthEndpoints: Sendable {
     package var body: OAuthProviderTemplate.TokenRequestBody
 
     package init(
-        tokenURL: WebAddress, revocationURL: WebAddress? = nil, clientID: String, clientSecret: Secret?,
+        tokenURL: WebAddress, revocation: RevocationEndpoint? = nil, clientID: String, clientSecret: Secret?,
         authentication: OAuthProviderTemplate.TokenAuthentication, body: OAuthProviderTemplate.TokenRequestBody = .form
     ) {
         self.tokenURL = tokenURL
-        self.revocationURL = revocationURL
+        self.revocation = revocation
         self.clientID = clientID
         self.clientSecret = clientSecret
         self.authentication = authentication
         self.body = body
+    }
+}
+
+/// Where and how a provider is told that a token is over.
+package struct RevocationEndpoint: Sendable {
+    package let style: OAuthProviderTemplate.RevocationStyle
+    package let address: WebAddress
+    /// What the provider's API expects in every request.
+    package let apiHeaders: [ProviderHeader]
+
+    package init(
+        _ style: OAuthProviderTemplate.RevocationStyle, _ address: WebAddress, apiHeaders: [ProviderHeader] = []
+    ) {
+        self.style = style
+        self.address = address
+        self.apiHeaders = apiHeaders
     }
 }
 
@@ -114,16 +130,42 @@ package struct OAuthClient: Sendable {
         ])
     }
 
-    /// RFC 7009 §2.1. `hint` is `access_token` or `refresh_token`.
+    /// RFC 7009 §2.1, or what the provider has in its place. `hint` is `access_token` or `refresh_token`.
     package func revoke(_ token: Secret, hint: String) async -> RevocationOutcome {
-        guard let address = endpoints.revocationURL else {
+        guard let endpoint = endpoints.revocation else {
             return .unsupported(reason: "the provider has no revocation address")
         }
-        let request = request(
-            to: address, [Parameter("token", token), Parameter("token_type_hint", hint)], body: .form)
+        let isRefreshToken = hint == "refresh_token"
         do {
-            return RevocationOutcome(try await send(request))
+            switch endpoint.style {
+            case .rfc7009:
+                let parameters = [Parameter("token", token), Parameter("token_type_hint", hint)]
+                return RevocationOutcome(try await send(request(to: endpoint.address, parameters, body: .form)))
+            case .json:
+                var request = request(to: endpoint.address, [Parameter("token", token)], body: .json)
+                for header in endpoint.apiHeaders {
+                    if let value = header.value { request.headers.append((name: header.name, value: value)) }
+                }
+                return RevocationOutcome(try await send(request))
+            case .bearer:
+                // These refresh tokens do not rotate, so that one can be used here again after a failure.
+                let accessToken = isRefreshToken ? try await refresh(token).accessToken : token
+                let answer = try await send(bearerRevocation(endpoint.address, accessToken))
+                // A token that does not authenticate is not alive.
+                return answer.status == 401 ? .done : RevocationOutcome(answer)
+            case .deletedGrant:
+                guard !isRefreshToken else {
+                    return .unsupported(reason: "the provider ends the authorization by its access token")
+                }
+                guard let request = try grantDeletion(endpoint.address, token) else {
+                    return .unsupported(reason: "the provider ends an authorization only for a client with a secret")
+                }
+                return RevocationOutcome(try await send(request))
+            }
         } catch let failure as OutgoingFailure {
+            return .retry(reason: failure.reason)
+        } catch let failure as TokenCallFailure {
+            if case .refused("invalid_grant", _) = failure { return .done }
             return .retry(reason: failure.reason)
         } catch {
             return .retry(reason: "the call was interrupted")
@@ -183,6 +225,27 @@ extension OAuthClient {
         }
         return OutgoingRequest(
             method: "POST", address: address, headers: headers, body: content, timeoutSeconds: Self.timeoutSeconds,
+            responseBytesMax: Self.answerBytesMax, usesFreshConnection: true)
+    }
+
+    private func bearerRevocation(_ address: WebAddress, _ accessToken: Secret) -> OutgoingRequest {
+        OutgoingRequest(
+            method: "POST", address: address,
+            // plaintext leaves here
+            headers: [(name: "Authorization", value: "Bearer " + accessToken.revealed())],
+            timeoutSeconds: Self.timeoutSeconds, responseBytesMax: Self.answerBytesMax, usesFreshConnection: true)
+    }
+
+    /// `nil` for a public client.
+    private func grantDeletion(_ address: WebAddress, _ accessToken: Secret) throws -> OutgoingRequest? {
+        guard let secret = endpoints.clientSecret, !secret.isEmpty else { return nil }
+        return OutgoingRequest(
+            method: "DELETE",
+            address: try WebAddress("\(address.text)/\(FormEncoding.component(endpoints.clientID))/grant"),
+            headers: [
+                (name: "Accept", value: "application/json"), (name: "Content-Type", value: "application/json"),
+                (name: "Authorization", value: basicAuthorization(secret)),
+            ], body: Self.json([Parameter("access_token", accessToken)]), timeoutSeconds: Self.timeoutSeconds,
             responseBytesMax: Self.answerBytesMax, usesFreshConnection: true)
     }
 

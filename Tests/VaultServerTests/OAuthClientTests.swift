@@ -29,12 +29,15 @@ private final class ScriptedProvider: Sendable {
     func client(
         authentication: OAuthProviderTemplate.TokenAuthentication = .post,
         body: OAuthProviderTemplate.TokenRequestBody = .form,
-        id: String = "client-1", secret: String? = "s3cret", revocation: String? = "https://id.example.com/revoke"
+        id: String = "client-1", secret: String? = "s3cret", revocation: String? = "https://id.example.com/revoke",
+        style: OAuthProviderTemplate.RevocationStyle = .rfc7009, apiHeaders: [ProviderHeader] = []
     ) throws -> OAuthClient {
         OAuthClient(
             endpoints: OAuthEndpoints(
                 tokenURL: try WebAddress("https://id.example.com/token"),
-                revocationURL: try revocation.map { try WebAddress($0) },
+                revocation: try revocation.map {
+                    RevocationEndpoint(style, try WebAddress($0), apiHeaders: apiHeaders)
+                },
                 clientID: id, clientSecret: secret.map { Secret($0) }, authentication: authentication, body: body)
         ) { request in
             self.requests.withLock { $0.append(request) }
@@ -114,6 +117,57 @@ struct OAuthRequestTests {
         let request = try #require(provider.seen.first)
         #expect(request.address.text == "https://id.example.com/revoke")
         #expect(text(request) == "token=t%2B1&token_type_hint=refresh_token&client_id=client-1&client_secret=s3cret")
+    }
+
+    @Test("row 63: for a revocation in JSON with the API's headers, as Notion does")
+    func jsonRevocation() async throws {
+        let provider = ScriptedProvider(#"{"request_id":"1"}"#)
+        let client = try provider.client(
+            authentication: .basic, style: .json,
+            apiHeaders: [ProviderHeader("Notion-Version", "2022-06-28", isRequired: true)])
+        #expect(await client.revoke(Secret("t1"), hint: "access_token") == .done)
+        let request = try #require(provider.seen.first)
+        #expect(request.method == "POST" && header(request, "notion-version") == "2022-06-28")
+        #expect(try JSON(parsing: request.body ?? []) == ["token": "t1"])
+        #expect(header(request, "authorization")?.hasPrefix("Basic ") == true)
+    }
+
+    @Test("row 63: for a revocation by the access token itself, as Dropbox does, and renews it first where need be")
+    func bearerRevocation() async throws {
+        let provider = ScriptedProvider(plainAnswer)
+        let client = try provider.client(style: .bearer)
+        #expect(await client.revoke(Secret("refresh-1"), hint: "refresh_token") == .done)
+        #expect(provider.seen.map(\.address.text) == ["https://id.example.com/token", "https://id.example.com/revoke"])
+        let revocation = try #require(provider.seen.last)
+        #expect(header(revocation, "authorization") == "Bearer a1" && revocation.body == nil)
+        #expect(await client.revoke(Secret("a2"), hint: "access_token") == .done)
+        #expect(provider.seen.count == 3 && provider.seen.last.flatMap { header($0, "authorization") } == "Bearer a2")
+        let dead = ScriptedProvider(#"{"error":{".tag":"expired_access_token"}}"#, status: 401)
+        #expect(try await dead.client(style: .bearer).revoke(Secret("a3"), hint: "access_token") == .done)
+        let spent = ScriptedProvider(#"{"error":"invalid_grant"}"#, status: 400)
+        #expect(try await spent.client(style: .bearer).revoke(Secret("r"), hint: "refresh_token") == .done)
+        let down = ScriptedProvider("", status: 503)
+        #expect(
+            try await down.client(style: .bearer).revoke(Secret("r"), hint: "refresh_token")
+                == .retry(reason: "the provider failed (503)"))
+    }
+
+    @Test("row 63: for the end of a whole authorization, as GitHub does, with the client id in the address")
+    func grantDeletion() async throws {
+        let provider = ScriptedProvider("", status: 204)
+        let client = try provider.client(
+            id: "Iv1/8a", revocation: "https://api.example.com/applications", style: .deletedGrant)
+        #expect(await client.revoke(Secret("t1"), hint: "access_token") == .done)
+        let request = try #require(provider.seen.first)
+        #expect(request.method == "DELETE")
+        #expect(request.address.text == "https://api.example.com/applications/Iv1%2F8a/grant")
+        #expect(try JSON(parsing: request.body ?? []) == ["access_token": "t1"])
+        #expect(header(request, "authorization")?.hasPrefix("Basic ") == true)
+        guard case .unsupported = await client.revoke(Secret("r1"), hint: "refresh_token") else {
+            Issue.record("a refresh token was sent")
+            return
+        }
+        #expect(provider.seen.count == 1)
     }
 
     @Test("and prints neither its request nor the token")

@@ -394,7 +394,7 @@ def test_the_description_says_what_every_operation_takes(server, management):
     checked = 0
     for path, operations in document["paths"].items():
         address = path.removeprefix("/api/v1").replace("{app_id}", world.app_id).replace("{provider_id}", PROVIDER)
-        for name in "key_id", "user_id", "grant_id", "secret_id", "event_id":
+        for name in "key_id", "user_id", "grant_id", "secret_id", "event_id", "delivery_id":
             address = address.replace(f"{{{name}}}", NOBODY)
         for method, operation in operations.items():
             query = {p["name"]: p["required"] for p in operation["parameters"] if p["in"] == "query"}
@@ -427,11 +427,13 @@ def test_the_description_says_what_every_reading_answers(server, management):
     management.put(f"{world.path}/policies/*", {"methods": ["GET"]})
     management.post(f"{world.path}/identity-provider/webhooks")
     management.post(f"{world.path}/grants/{grant.grant_id}/revoke", {"reason": "done"})
+    wait(world.app.verify_user_token(world.jwt("bob")))
+    management.post(f"{world.path}/users/{world.user('bob')['id']}/deprovision", {"reason": "left"})
     document = described(management)
     schemas = document["components"]["schemas"]
     ids = {
         "app_id": world.app_id,
-        "user_id": world.user()["id"],
+        "user_id": world.user("bob")["id"],
         "grant_id": grant.grant_id,
         "event_id": world.audit()[0]["id"],
     }

@@ -141,6 +141,7 @@ extension OAuthProviderCatalog {
         documentationURL: "https://developers.dropbox.com/oauth-guide",
         authorizationURL: "https://www.dropbox.com/oauth2/authorize",
         tokenURL: "https://api.dropboxapi.com/oauth2/token",
+        revocation: .endpoint(.bearer, "https://api.dropboxapi.com/2/auth/token/revoke"),
         extraAuthorizationParameters: [(name: "token_access_type", value: "offline")],
         tokenAuthentication: .post,
         apiHosts: ["api.dropboxapi.com", "content.dropboxapi.com", "notify.dropboxapi.com"])

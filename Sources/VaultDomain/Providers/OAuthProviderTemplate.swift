@@ -32,19 +32,31 @@ package struct ProviderHeader: Sendable, Equatable {
 }
 
 package struct OAuthProviderTemplate: Sendable {
+    /// How a token is named to its provider's revocation address.
+    package enum RevocationStyle: Sendable, Equatable {
+        /// RFC 7009 §2.1: a form with `token` and `token_type_hint`, authenticated as at the token address.
+        case rfc7009
+        /// JSON with `token`, authenticated as at the token address, with the headers of the provider's API.
+        case json
+        /// The access token authenticates a POST without a body, which ends the refresh token as well.
+        case bearer
+        /// `DELETE <address>/<client id>/grant` with the client's credentials (Basic) and JSON with `access_token`: ends
+        /// the person's whole authorization of the app.
+        case deletedGrant
+    }
+
     /// How a connection can be ended at the provider.
     package enum Revocation: Sendable, Equatable {
-        /// RFC 7009 §2.1: a form with `token`, authenticated as at the token address. The refresh token, where there is
-        /// one, is the one to send: some providers accept no other, and it ends the access tokens too.
-        case rfc7009(String)
+        case endpoint(RevocationStyle, String)
         /// The provider says that it has none; only the person can remove the app in the account's settings.
         case unsupported
-        /// The provider has one of its own shape, which this version does not speak.
-        case notSupportedYet(note: String)
-        /// No address has been confirmed by the provider's own text.
+        /// No address, or no shape of its request, has been confirmed by the provider's own text.
         case notKnown
 
-        package var address: String? { if case .rfc7009(let address) = self { address } else { nil } }
+        package static func rfc7009(_ address: String) -> Revocation { .endpoint(.rfc7009, address) }
+
+        package var style: RevocationStyle? { if case .endpoint(let style, _) = self { style } else { nil } }
+        package var address: String? { if case .endpoint(_, let address) = self { address } else { nil } }
     }
 
     /// Proof Key for Code Exchange (RFC 7636), always with S256.

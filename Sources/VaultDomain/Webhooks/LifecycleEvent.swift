@@ -1,154 +1,107 @@
-import Foundation
 import VaultAPI
 
-// Reading what identity providers push. Pure: authentication happened before, effects happen after.
+// What identity providers push, read into what it does. Pure: authentication happened before, effects happen after.
 
-package enum LifecycleAction: String, Sendable, CaseIterable {
-    case deprovision, suspend, restore, ignore
-}
-
-/// One event of a delivery, mapped to what it does.
+/// One event of a delivery.
 package struct LifecycleEvent: Sendable, Equatable {
-    /// Makes repeats harmless: Auth0 `log_id`, or the Svix message id.
-    package let deliveryID: String
+    /// Makes repeats harmless: Auth0 `log_id`, or the Svix message id. `nil` when the sender named none.
+    package var deliveryID: String?
     package let type: String
+    /// The `sub` of the user.
     package let subject: String?
-    package let action: LifecycleAction
-    package let occurredAt: Instant?
-    /// Why this action, when the type alone does not say it.
+    package var occurredAt: Instant?
+    package let effect: LifecycleEffect
+    /// Why this effect, when the type alone does not say it.
     package let note: String?
+    /// The members that were read and no others: an event that is read from it again is the same one.
+    package let source: JSONObject
 
     package init(
-        deliveryID: String, type: String, subject: String?, action: LifecycleAction, occurredAt: Instant?,
-        note: String? = nil
+        deliveryID: String?, type: String, subject: String?, occurredAt: Instant?, effect: LifecycleEffect,
+        note: String? = nil, source: JSONObject = [:]
     ) {
         self.deliveryID = deliveryID
         self.type = type
         self.subject = subject
-        self.action = action
         self.occurredAt = occurredAt
+        self.effect = effect
         self.note = note
+        self.source = source
     }
 }
 
 extension LifecycleEvent {
-    package func occurring(at time: Instant?) -> LifecycleEvent {
-        LifecycleEvent(
-            deliveryID: deliveryID, type: type, subject: subject, action: action, occurredAt: time, note: note)
+    /// Up to 255 bytes without control characters.
+    package static func isDeliveryID(_ text: String) -> Bool {
+        (1...255).contains(text.utf8.count) && text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
+    }
+
+    /// The subject, if it can be one of a user of ours.
+    package var usableSubject: String? {
+        subject.flatMap { (1...255).contains($0.unicodeScalars.count) && !$0.utf8.contains(0) ? $0 : nil }
     }
 }
 
-package enum LifecycleParsingError: Error, Sendable { case noValidEvent }
+package enum LifecycleEffect: Sendable, Equatable {
+    case deprovision, suspend, restore, ignore
+    /// The profile as the provider has it now, and whether the user is blocked, where it says so.
+    case sync(UserProfile, isBlocked: Bool?)
+    /// The user left an organization, which tokens name as a group by its id or its slug.
+    case removeMembership(names: [String])
+}
 
-/// Auth0 custom log streams: a JSON array, one object, or JSON lines; an item is `{log_id, data:{…}}` or the inner object.
-package enum Auth0LogStream {
-    package static func events(body: [UInt8]) throws(LifecycleParsingError) -> [LifecycleEvent] {
-        let events = items(body).compactMap(event)
-        guard !events.isEmpty else { throw .noValidEvent }
-        return events
-    }
+package struct UserProfile: Sendable, Equatable {
+    package var email: String?
+    package var displayName: String?
 
-    private static func items(_ body: [UInt8]) -> [JSONObject] {
-        if let whole = try? JSON(parsing: body) {
-            return whole.array?.compactMap(\.object) ?? [whole.object].compactMap(\.self)
-        }
-        return body.split(separator: UInt8(ascii: "\n")).compactMap { try? JSON(parsing: $0) }.compactMap(\.object)
-    }
-
-    private static func event(_ item: JSONObject) -> LifecycleEvent? {
-        let data = item["data"]?.object ?? item
-        guard let type = data["type"]?.string, type.utf8.count <= 64,
-            let logID = item["log_id"]?.string ?? data["log_id"]?.string, !logID.isEmpty, logID.utf8.count <= 255
-        else { return nil }
-        let occurredAt = data["date"]?.string.flatMap(Instant.init(rfc3339:))
-        let (subject, action, note) = effect(type: type, data: data)
-        return LifecycleEvent(
-            deliveryID: logID, type: type, subject: subject, action: action, occurredAt: occurredAt, note: note)
-    }
-
-    private static func effect(type: String, data: JSONObject) -> (String?, LifecycleAction, String?) {
-        let subject = data["user_id"]?.string
-        switch type {
-        case "sdu", "user.deleted": return (subject, .deprovision, nil)
-        case "ubuu", "user.unsuspended": return (subject, .restore, nil)
-        case "user.suspended": return (subject, .suspend, nil)
-        case "ublkdu":
-            // Auth0's own schema calls this code a login block that was released; its documentation here, a block.
-            let words = [data["description"]?.string, data["details"]?["title"]?.string].compactMap { $0?.lowercased() }
-            let isRelease = words.contains { $0.contains("released") || $0.contains("unblocked") }
-            return (
-                subject, isRelease ? .restore : .suspend,
-                isRelease ? "the record says that the block was released" : nil
-            )
-        case "sapi": return managementAPI(data)
-        default: return (subject, .ignore, nil)
-        }
-    }
-
-    /// An administrator's call of Auth0's Management API: what a tenant sends when somebody blocks or deletes a user.
-    private static func managementAPI(_ data: JSONObject) -> (String?, LifecycleAction, String?) {
-        guard let request = data["details"]?["request"], let method = request["method"]?.string?.uppercased(),
-            let path = request["path"]?.string,
-            let status = data["details"]?["response"]?["statusCode"]?.number?.integer,
-            (200...299).contains(status)
-        else { return (nil, .ignore, nil) }
-        let prefix = "/api/v2/users/"
-        guard path.hasPrefix(prefix), let subject = String(path.dropFirst(prefix.count)).removingPercentEncoding,
-            !subject.isEmpty, !path.dropFirst(prefix.count).contains("/")
-        else { return (nil, .ignore, nil) }
-        switch (method, request["body"]?["blocked"]?.bool) {
-        case ("DELETE", _): return (subject, .deprovision, "an administrator deleted the user")
-        case ("PATCH", true?): return (subject, .suspend, "an administrator blocked the user")
-        case ("PATCH", false?): return (subject, .restore, "an administrator unblocked the user")
-        default: return (nil, .ignore, nil)
-        }
+    package init(email: String? = nil, displayName: String? = nil) {
+        self.email = email
+        self.displayName = displayName
     }
 }
 
-/// Clerk webhooks: one event per message.
-package enum ClerkWebhook {
-    package static func event(body: [UInt8], messageID: String) throws(LifecycleParsingError) -> LifecycleEvent {
-        guard let object = (try? JSON(parsing: body))?.object, let type = object["type"]?.string, type.utf8.count <= 64
-        else { throw .noValidEvent }
-        let data = object["data"]?.object ?? [:]
-        let occurredAt = (data["updated_at"] ?? object["timestamp"])?.number?.integer.map(instant)
-        let subject = data["id"]?.string
-        let action: LifecycleAction
-        switch type {
-        case "user.deleted": action = .deprovision
-        case "user.suspended": action = .suspend
-        case "user.unsuspended": action = .restore
-        case "user.updated":
-            let isBlocked = data["banned"]?.bool == true || data["locked"]?.bool == true
-            let isKnown = data["banned"]?.bool != nil || data["locked"]?.bool != nil
-            action = isBlocked ? .suspend : isKnown ? .restore : .ignore
-        default: action = .ignore
-        }
-        return LifecycleEvent(
-            deliveryID: messageID, type: type, subject: subject, action: action, occurredAt: occurredAt)
+/// What a delivery held.
+package struct LifecycleBatch: Sendable, Equatable {
+    package var events: [LifecycleEvent] = []
+    /// Items that are no event, as they came.
+    package var invalid: [String] = []
+}
+
+/// Reads the deliveries of one type of identity provider.
+package struct LifecycleReader: Sendable {
+    private let type: IdentityProviderType
+    private let map: LifecycleEventMap
+
+    package init(_ type: IdentityProviderType, map: LifecycleEventMap) {
+        self.type = type
+        self.map = map
     }
 
-    /// Clerk's examples use seconds, its deliveries milliseconds.
-    private static func instant(_ value: Int64) -> Instant {
-        value < 100_000_000_000 ? Instant(seconds: value) : Instant(milliseconds: value)
+    /// - Parameter messageID: the id of the whole message, where the provider sends one event in each.
+    package func batch(body: [UInt8], messageID: String?) -> LifecycleBatch {
+        var batch = LifecycleBatch()
+        for item in type == .clerk ? [try? JSON(parsing: body)] : Auth0LogStream.items(body) {
+            if let event = item?.object.flatMap({ event($0, messageID: messageID) }) {
+                batch.events.append(event)
+            } else {
+                batch.invalid.append(item?.text ?? String(decoding: body, as: UTF8.self))
+            }
+        }
+        return batch
+    }
+
+    /// `nil` when the item is no event.
+    package func event(_ item: JSONObject, messageID: String?) -> LifecycleEvent? {
+        type == .clerk
+            ? ClerkWebhook.event(item, messageID: messageID, map: map) : Auth0LogStream.event(item, map: map)
     }
 }
 
-/// Which events do what, as the Identity page shows it. Everything else is recorded as ignored.
-package enum LifecycleEventMap {
-    package static func defaults(for type: IdentityProviderType) -> JSONObject {
-        switch type {
-        case .auth0:
-            [
-                "sdu": "deprovision", "ublkdu": "suspend", "ubuu": "restore", "sapi": "by_operation",
-                "user.deleted": "deprovision", "user.suspended": "suspend", "user.unsuspended": "restore",
-            ]
-        case .clerk:
-            [
-                "user.deleted": "deprovision", "user.updated": "suspend_or_restore", "user.suspended": "suspend",
-                "user.unsuspended": "restore",
-            ]
-        default: [:]
-        }
+extension JSONObject {
+    /// These members alone, of those that are there.
+    func picking(_ names: String...) -> JSONObject {
+        var picked = JSONObject()
+        for name in names { picked[name] = self[name] }
+        return picked
     }
 }

@@ -109,6 +109,34 @@ extension ManagementRoutes {
                 .json(try status(try vault.identityProvider(caller, appID: exchange.appID)))
             }
             .answering("WebhookStatus"),
+            Route("PATCH", webhooks, "Change what events do: null for an event's default") { caller, exchange in
+                let provider = try vault.identityProvider(caller, appID: exchange.appID)
+                let fields = try exchange.fields(.refused)
+                let map = fields.optionalObject("event_map").map { edit in
+                    provider.eventMap.edited(by: edit) { event, problem in
+                        fields.report(event.isEmpty ? "event_map" : "event_map.\(event)", problem)
+                    }
+                }
+                let rule = fields.optionalChoice("membership_removal", MembershipRemovalRule.self)
+                try fields.finish()
+                return .json(
+                    try status(
+                        try await vault.setEventRules(
+                            caller, appID: exchange.appID, map: map, membershipRemoval: rule)))
+            }
+            .taking(body: [.optional("event_map", .object), .optional("membership_removal")])
+            .answering("WebhookStatus"),
+            Route(
+                "POST", webhooks + "/deliveries/{delivery_id}/replay",
+                "Apply a delivery again, by the event map of today"
+            ) { caller, exchange in
+                try exchange.fields(.refused, allowsEmpty: true).finish()
+                return .json(
+                    try await vault.replayDelivery(
+                        caller, appID: exchange.appID, exchange.parameter("delivery_id")
+                    ).json)
+            }
+            .taking(body: []).answering("WebhookDelivery"),
             Route("DELETE", webhooks, "Disable webhooks", status: 204) { caller, exchange in
                 try await vault.disableWebhooks(caller, appID: exchange.appID)
                 return .noContent
@@ -145,15 +173,9 @@ extension ManagementRoutes {
         return [
             "enabled": .bool(provider.webhooksEnabledAt != nil), "url": .string(vault.webhookAddress(provider)),
             "last_delivery_at": .optional(deliveries.latest.first?.receivedAt), "counts": .object(counts),
-            "deliveries": .array(
-                deliveries.latest.map { delivery in
-                    [
-                        "id": delivery.id.json, "received_at": .string(delivery.receivedAt.rfc3339),
-                        "event_type": .string(delivery.eventType), "outcome": .string(delivery.outcome),
-                        "detail": .optional(delivery.detail),
-                    ]
-                }),
-            "event_map": .object(LifecycleEventMap.defaults(for: provider.type)),
+            "deliveries": .array(deliveries.latest.map { .object($0.json) }),
+            "event_map": .object(provider.eventMap.json),
+            "membership_removal": .string(provider.membershipRemoval.rawValue),
         ]
     }
 
@@ -203,6 +225,16 @@ extension DiscoveredProvider {
                 "jwt_sync": .bool(capabilities.jwtSync), "oidc_sign_in": .bool(capabilities.oidcSignIn),
                 "webhooks": .bool(capabilities.webhooks), "rp_initiated_logout": .bool(capabilities.rpInitiatedLogout),
             ],
+        ]
+    }
+}
+
+extension DeliveryRecord {
+    fileprivate var json: JSONObject {
+        [
+            "id": id.json, "delivery_id": .string(deliveryID), "received_at": .string(receivedAt.rfc3339),
+            "event_type": .string(eventType), "event_at": .optional(eventAt), "user_id": userID?.json ?? .null,
+            "outcome": .string(outcome), "detail": .optional(detail), "replayed_at": .optional(replayedAt),
         ]
     }
 }

@@ -27,8 +27,16 @@ enum OpenAPISchemas {
             [
                 .required("enabled", .boolean), .required("url"), .required("last_delivery_at"),
                 .required("counts", .object), .required("deliveries", .strings), .required("event_map", .object),
+                .required("membership_removal"),
             ]
         ),
+        (
+            "WebhookDelivery",
+            required(
+                "id", "delivery_id", "received_at", "event_type", "event_at", "user_id", "outcome", "detail",
+                "replayed_at")
+        ),
+        ("DeprovisioningReceipt", [.required("receipt"), .required("version", .integer)]),
         (
             "OAuthProviderTemplate",
             required(

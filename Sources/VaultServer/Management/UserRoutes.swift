@@ -44,9 +44,23 @@ extension ManagementRoutes {
             action("restore", "Restore a user") {
                 try await vault.restoreUser($0, appID: $1.appID, $1.parameter("user_id"), reason: $2)
             },
-            action("deprovision", "Deprovision a user: grants revoked, tokens destroyed") {
-                try await vault.deprovisionUser($0, appID: $1.appID, $1.parameter("user_id"), reason: $2)
-            },
+            Route("POST", user + "/deprovision", "Deprovision a user: grants revoked, tokens destroyed") {
+                caller, exchange in
+                let reason = try exchange.readReason()
+                return .json(
+                    try await vault.deprovisionUser(
+                        caller, appID: exchange.appID, exchange.parameter("user_id"), reason: reason
+                    ).json)
+            }
+            .taking(body: [.optional("reason")]).answering("DeprovisioningReceipt"),
+            Route("GET", user + "/deprovisioning-receipt", "Read the signed receipt of what ended with the user") {
+                caller, exchange in
+                .json(
+                    try await vault.deprovisioningReceipt(
+                        caller, appID: exchange.appID, exchange.parameter("user_id")
+                    ).json)
+            }
+            .answering("DeprovisioningReceipt"),
         ]
     }
 
@@ -92,6 +106,10 @@ extension Exchange {
         try fields.finish()
         return reason
     }
+}
+
+extension DeprovisioningReceipt {
+    fileprivate var json: JSON { ["receipt": .string(receipt), "version": .integer(version)] }
 }
 
 extension UserDetails {
