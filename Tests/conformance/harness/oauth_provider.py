@@ -49,6 +49,8 @@ class OAuthProvider(LocalServer):
         self.token_format = "json"
         self.token_failures: list[Answer] = []
         """Answered by the token endpoint before anything else, the first one first."""
+        self.revocation_answer: Answer | None = None
+        """Answered by the revocation endpoint in place of everything else."""
         self.echoes_credential = False
         """Whether the API tells what it was sent, the credential included."""
         self.userinfo_failures = 0
@@ -156,6 +158,8 @@ class OAuthProvider(LocalServer):
         return pair == [self.client_id, self.client_secret]
 
     def _revoke(self, request: Request) -> Answer:
+        if self.revocation_answer is not None:
+            return self.revocation_answer
         form = request.form()
         if not self._is_our_client(request, form):
             return Answer.json({"error": "invalid_client"}, 401)

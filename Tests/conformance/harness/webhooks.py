@@ -54,50 +54,124 @@ class Auth0Stream:
 
 
 class ClerkEndpoint:
-    """A Clerk endpoint, signed by the real Svix library."""
+    """A Clerk endpoint, signed by the real Svix library. Events have the members of Clerk's published schemas."""
 
     idp_type = "clerk"
 
     def __init__(self, world: World) -> None:
-        self._secret = self._new_secret()
-        enabled = world.management.post(f"{world.path}/identity-provider/webhooks", {"signing_secret": self._secret})
+        self._world = world
+        self.secret = self.new_secret()
+        enabled = world.management.post(f"{world.path}/identity-provider/webhooks", {"signing_secret": self.secret})
         self.url = enabled["url"]
-        event = {
-            "object": "event",
-            "type": "user.deleted",
-            "instance_id": "ins_1",
-            "timestamp": int(_now().timestamp() * 1000),
-            "data": {"object": "user", "id": world.subject(), "deleted": True},
-        }
-        self._body = json.dumps(event)
 
     @staticmethod
-    def _new_secret() -> str:
+    def new_secret() -> str:
         return canary("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())
 
-    def _headers(self, key: str, age: timedelta = timedelta()) -> dict[str, str]:
-        message_id, sent = f"msg_{secrets.token_hex(12)}", (_now() - age).replace(microsecond=0)
-        signature = Webhook(key).sign(message_id, sent, self._body)
+    # Events
+
+    def event(self, kind: str, data: dict[str, Any], at: float | None = None) -> dict[str, Any]:
+        """`at`: seconds since the epoch; now when left out."""
+        return {
+            "object": "event",
+            "type": kind,
+            "instance_id": "ins_conformance",
+            "timestamp": int((at or _now().timestamp()) * 1000),
+            "event_attributes": {"http_request": {"client_ip": "203.0.113.7", "user_agent": "conformance"}},
+            "data": data,
+        }
+
+    def user_deleted(self, name: str = "alice", at: float | None = None) -> dict[str, Any]:
+        return self.event("user.deleted", {"object": "user", "id": self._world.subject(name), "deleted": True}, at)
+
+    def user_updated(self, name: str = "alice", at: float | None = None, **changes: Any) -> dict[str, Any]:
+        moment = int((at or _now().timestamp()) * 1000)
+        user = {
+            "object": "user",
+            "id": self._world.subject(name),
+            "external_id": None,
+            "username": name,
+            "first_name": name.capitalize(),
+            "last_name": "Conformance",
+            "image_url": "https://img.example.test/a.png",
+            "primary_email_address_id": "idn_2",
+            "email_addresses": [
+                {"id": "idn_1", "object": "email_address", "email_address": f"{name}.old@corp.test"},
+                {"id": "idn_2", "object": "email_address", "email_address": f"{name}.new@corp.test"},
+            ],
+            "phone_numbers": [],
+            "public_metadata": {"department": "engineering"},
+            "private_metadata": None,
+            "banned": False,
+            "locked": False,
+            "lockout_expires_in_seconds": None,
+            "verification_attempts_remaining": 100,
+            "created_at": moment - 86_400_000,
+            "updated_at": moment,
+        }
+        return self.event("user.updated", {**user, **changes}, at)
+
+    def membership_deleted(
+        self, organization: str, name: str = "alice", slug: str = "some-slug", at: float | None = None
+    ) -> dict[str, Any]:
+        moment = int((at or _now().timestamp()) * 1000)
+        membership = {
+            "object": "organization_membership",
+            "id": "orgmem_conformance",
+            "role": "org:member",
+            "role_name": "Member",
+            "permissions": ["org:reports:read"],
+            "public_metadata": {},
+            "organization": {"object": "organization", "id": organization, "slug": slug, "name": "Some Organization"},
+            "public_user_data": {"user_id": self._world.subject(name), "identifier": f"{name}@corp.test"},
+            # A membership's own times are those of its life, not of its end.
+            "created_at": moment - 86_400_000,
+            "updated_at": moment - 86_400_000,
+        }
+        return self.event("organizationMembership.deleted", membership, at)
+
+    # Sending
+
+    def headers(
+        self, body: str, key: str | None = None, message_id: str | None = None, age: timedelta = timedelta()
+    ) -> dict[str, str]:
+        message_id = message_id or f"msg_{secrets.token_hex(12)}"
+        sent = (_now() - age).replace(microsecond=0)
+        signature = Webhook(key or self.secret).sign(message_id, sent, body)
         return {"svix-id": message_id, "svix-timestamp": str(int(sent.timestamp())), "svix-signature": signature}
 
-    def _send(self, headers: dict[str, str], body: str | None = None) -> requests.Response:
-        return requests.post(
-            self.url, body or self._body, headers={"Content-Type": "application/json", **headers}, timeout=20
-        )
+    def post(self, body: str | bytes, headers: dict[str, str], url: str | None = None) -> requests.Response:
+        headers = {"Content-Type": "application/json", **headers}
+        return requests.post(url or self.url, body, headers=headers, timeout=20)
+
+    def send(self, event: dict[str, Any], message_id: str | None = None) -> requests.Response:
+        body = json.dumps(event)
+        return self.post(body, self.headers(body, message_id=message_id))
 
     def end_user(self) -> None:
-        assert self._send(self._headers(self._secret)).ok
+        assert self.send(self.user_deleted()).ok
 
     def forgeries(self) -> Iterator[requests.Response]:
-        yield self._send(self._headers(self._new_secret()))
-        yield self._send(self._headers(self._secret, age=timedelta(seconds=310)))
-        yield self._send(self._headers(self._secret, age=timedelta(seconds=-310)))
-        good = self._headers(self._secret)
-        yield self._send(good, self._body + " ")
+        body = json.dumps(self.user_deleted())
+        yield self.post(body, self.headers(body, key=self.new_secret()))
+        for seconds in 302, -302:
+            yield self.post(body, self.headers(body, age=timedelta(seconds=seconds)))
+        good = self.headers(body)
+        yield self.post(body + " ", good)
+        # The same event in other words: what is signed is the bytes.
+        yield self.post(json.dumps(json.loads(body), separators=(",", ":")), good)
         for missing in good:
-            yield self._send({name: value for name, value in good.items() if name != missing})
-        for signature in ("v1,", "v2," + good["svix-signature"][3:], good["svix-signature"][:-2], "v1,AAAA"):
-            yield self._send({**good, "svix-signature": signature})
+            yield self.post(body, {name: value for name, value in good.items() if name != missing})
+            yield self.post(body, {**good, missing: ""})
+        right = good["svix-signature"]
+        for signature in (
+            *("v1,", "v1", ",", "v1, v1,", "v1,AAAA", right[3:], "v1," + right, right[:-2], right[:-8] + "AAAAAAA="),
+            *("v2," + right[3:], "v1a," + right[3:], "V1," + right[3:], right.replace(",", ";"), right + "x"),
+        ):
+            yield self.post(body, {**good, "svix-signature": signature})
+        sent = int(good["svix-timestamp"])
+        for timestamp in str(sent * 1000), str(-sent), f"{sent}.0", f"+{sent}", f"{sent}a", "soon", "0" * 12 + str(sent):
+            yield self.post(body, {**good, "svix-timestamp": timestamp})
 
 
 class OperatorDecision:
