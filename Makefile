@@ -1,9 +1,9 @@
 # The commands of daily work. `make help` lists them.
 SWIFT_BUILD = swift build --build-tests --explicit-target-dependency-import-check error
-PACKAGES = libsqlite3-dev libssl-dev zlib1g-dev pkg-config python3-venv make git
+PACKAGES = libsqlite3-dev libssl-dev zlib1g-dev pkg-config python3-venv gcc libc6-dev make git
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test conformance faults demo run format lint docs check clean
+.PHONY: help setup build test conformance faults flood bench demo run format lint docs check clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -41,8 +41,15 @@ docs: build ## Write the documents that are made from code: docs/PROVIDERS.md
 
 check: lint test ## What CI runs
 
-faults: build ## Kill the server at 200 moments of its story; nothing acknowledged may be lost
-	SALLYPORT_KILLS=200 ./Tests/conformance/run.sh test_durability.py
+faults: build ## Kill the server 200 times, at random and at the writes of a deprovisioning; nothing acknowledged may be lost
+	SALLYPORT_KILLS=200 ./Tests/conformance/run.sh test_durability.py test_write_faults.py
+
+flood: build ## Send 10,000 webhooks in a burst while others work, and race a thousand requests against a deprovisioning
+	SALLYPORT_WEBHOOKS=10000 ./Tests/conformance/run.sh test_lifecycle_load.py
+
+bench: setup ## Measure the release build; docs/BENCHMARKS.md has the figures
+	swift build --configuration release --product sallyport
+	./scripts/bench-lifecycle
 
 clean: ## Remove what was built
 	rm -rf .build .venv-conformance tmp

@@ -63,7 +63,7 @@ package struct RevocationWorker: Service {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
                 do {
-                    try await vault.runDueRevocations()
+                    if try await vault.runDueRevocations() { continue }
                 } catch {
                     vault.logger.error("revocation round failed", metadata: ["error": "\(type(of: error))"])
                 }

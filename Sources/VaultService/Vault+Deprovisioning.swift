@@ -51,11 +51,9 @@ extension Vault {
                 id: DeprovisioningID(), userID: user.id,
                 facts: Self.receiptFacts(user, entry: entry, grants: grants, eventAt: eventAt, at: time),
                 dataKeyID: record.dataKeyID, createdAt: time), appID: app.id)
-        for grant in grants {
-            _ = try transaction.revokeGrant(grant.grant.id, reason: "user_deprovisioned", now: time)
-        }
-        try queueRevocations(owed(for: credentials, grants: grants.map(\.grant)), app: app, in: transaction)
-        for credential in credentials { try transaction.deleteCredential(credential.credential.id) }
+        try transaction.revokeGrants(userID: user.id, reason: "user_deprovisioned", now: time)
+        try queueRevocations(owed(for: credentials, grants: grants), app: app, in: transaction)
+        try transaction.deleteCredentials(userID: user.id)
         if let dataKeyID = record.dataKeyID { try transaction.insertKeyDestruction(dataKeyID, now: time) }
         try transaction.endConnectSessions(
             userID: user.id, code: ErrorCode.userDeprovisioned.rawValue, message: "The user was deprovisioned.")
@@ -63,7 +61,7 @@ extension Vault {
         try transaction.endSignInSessions(
             userID: user.id, code: ErrorCode.userDeprovisioned.rawValue, message: "The user was deprovisioned.")
         var entry = entry
-        entry.details["grants_revoked"] = .strings(grants.map(\.grant.id.text))
+        entry.details["grants_revoked"] = .strings(grants.map(\.id.text))
         entry.details["credentials_destroyed"] = .strings(credentials.map(\.credential.id.text))
         try transaction.appendAudit(entry, key: auditKey)
     }
@@ -78,11 +76,12 @@ extension Vault {
     private func destroyPendingKeys() async throws {
         let pending = try read { try $0.pendingKeyDestructions() }
         guard !pending.isEmpty else { return }
+        // The ciphertexts were overwritten in the database; its log loses its copies as well, while the keys go.
+        async let isLogEmpty = emptyDatabaseLog()
         try await destroyKeys(pending)
         let time = now()
-        // The ciphertexts, unreadable now, were overwritten in the database; the log loses its copies as well. While a
-        // reader holds the log, the intents stay and the next round tries again.
-        guard await emptyDatabaseLog() else { return }
+        // While a reader holds the log, the intents stay and the next round tries again.
+        guard await isLogEmpty else { return }
         try await write { transaction in
             for id in pending { try transaction.finishKeyDestruction(id, now: time) }
         }

@@ -23,17 +23,24 @@ extension Vault {
     /// What ending these credentials owes to their providers. Both tokens: where a provider ends the consent by one of them,
     /// it answers the other as done.
     func owed(for credentials: [CredentialRecord], grants: [Grant]) -> [OwedRevocation] {
-        credentials.filter { $0.managedSecretID == nil }.flatMap { record -> [OwedRevocation] in
-            let grantID = grants.first { $0.credentialID == record.credential.id }?.id
-            func owed(_ hint: String, _ token: Secret?) -> OwedRevocation {
+        let grantIDs = Dictionary(
+            grants.compactMap { grant in grant.credentialID.map { ($0, grant.id) } },
+            uniquingKeysWith: { first, _ in first })
+        // A user's credentials share one key, which is read once here.
+        var dataKeys: [DataKeyID: DataKey] = [:]
+        return credentials.filter { $0.managedSecretID == nil }.flatMap { record -> [OwedRevocation] in
+            let credential = record.credential
+            let key = dataKeys[credential.dataKeyID] ?? (try? dataKey(of: record))
+            dataKeys[credential.dataKeyID] = key
+            func owed(_ hint: String, _ sealed: [UInt8], _ purpose: String) -> OwedRevocation {
                 OwedRevocation(
-                    providerID: record.providerID, grantID: grantID, userID: record.credential.userID, hint: hint,
-                    token: token)
+                    providerID: record.providerID, grantID: grantIDs[credential.id], userID: credential.userID,
+                    hint: hint,
+                    // One that does not open is no reason to keep a user: it is queued as failed, for everybody to see.
+                    token: key.flatMap { try? open(sealed, of: credential, purpose: purpose, with: $0) })
             }
-            // A token that does not open is no reason to keep a user: it is queued as failed, for everybody to see.
-            let accessToken = owed("access_token", try? openAccessToken(record))
-            return record.refreshToken == nil
-                ? [accessToken] : [owed("refresh_token", (try? openRefreshToken(record)) ?? nil), accessToken]
+            let accessToken = owed("access_token", record.accessToken, Self.accessPurpose)
+            return (record.refreshToken.map { [owed("refresh_token", $0, Self.refreshPurpose)] } ?? []) + [accessToken]
         }
     }
 
@@ -97,8 +104,8 @@ extension Vault {
 
     // MARK: Working it off
 
-    /// One round over what is due. Each revocation is called and its outcome stored on its own.
-    package func runDueRevocations() async throws {
+    /// One round over what is due; whether there may be more. Each revocation is called and its outcome stored on its own.
+    package func runDueRevocations() async throws -> Bool {
         let due = try read { try $0.dueRevocations(now: now(), limit: Limits.revocationsPerRound) }
         // One after the other at each provider, side by side at different ones: a slow one keeps nobody else waiting.
         let queues = Dictionary(grouping: due) { "\($0.appID):\($0.providerID)" }
@@ -110,6 +117,7 @@ extension Vault {
             }
             try await group.waitForAll()
         }
+        return due.count == Limits.revocationsPerRound
     }
 
     /// What became of the call. One that cannot be made is over, or waits; it never stands in the way of the others.

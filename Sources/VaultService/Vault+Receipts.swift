@@ -76,7 +76,7 @@ extension Vault {
 
     /// What is true from the moment of the deprovisioning on.
     static func receiptFacts(
-        _ user: User, entry: AuditEntry, grants: [GrantRecord], eventAt: Instant?, at time: Instant
+        _ user: User, entry: AuditEntry, grants: [Grant], eventAt: Instant?, at time: Instant
     ) -> JSONObject {
         [
             "sub": user.id.json, "app_id": user.appID.json,
@@ -87,7 +87,7 @@ extension Vault {
             "trigger": .object(trigger(entry)), "event_at": .optional(eventAt),
             "deprovisioned_at": .string(time.rfc3339), "audit_event_id": entry.id.json,
             "grants_revoked": .array(
-                grants.map { ["grant_id": $0.grant.id.json, "provider_id": .string($0.grant.providerID)] }),
+                grants.map { ["grant_id": $0.id.json, "provider_id": .string($0.providerID)] }),
         ]
     }
 

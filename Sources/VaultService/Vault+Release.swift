@@ -122,6 +122,8 @@ extension Vault {
         let appID: AppID
         let grantID: GrantID
         let credentialID: CredentialID?
+        /// Whether the caller named the user by a token.
+        let hasUserToken: Bool
         let method: String
         let address: WebAddress
         let peer: IPAddress?
@@ -180,7 +182,8 @@ extension Vault {
         entry.userID = target.grant.userID
         let use = Use(
             mode: mode, appID: caller.appID, grantID: target.grant.id, credentialID: target.grant.credentialID,
-            method: request.method, address: address, peer: caller.origin.peer, hasRequestRule: caller.hasRequestRule)
+            hasUserToken: user != nil, method: request.method, address: address, peer: caller.origin.peer,
+            hasRequestRule: caller.hasRequestRule)
         let decision = try decision(on: use)
         entry.details["rules"] = decision.rules.isEmpty ? nil : .array(decision.rules.map(\.json))
         if let refusal = decision.refusal { throw refusal }
@@ -267,6 +270,10 @@ extension Vault {
                 .noDelegatedGrant, "No grant was delegated to this agent.",
                 members: ["provider_id": .optional(request.providerID)])
         }
+        // Who left since the token was read has no grants any more, and is to hear why.
+        if let user, try transaction.user(user.user.id, appID: caller.appID)?.user.status == .deprovisioned {
+            throw VaultError.userDeprovisioned
+        }
         if let text = request.grantID {
             guard let id = GrantID(text), let record = try transaction.grant(id, appID: caller.appID) else {
                 throw Self.grantNotFound(request)
@@ -333,8 +340,9 @@ extension Vault {
         }
         return ReleaseFacts(
             mode: use.mode, grant: grant, credential: record.credential?.credential, user: user,
-            allowedHosts: try allowedHosts(of: grant, in: transaction), method: use.method, address: use.address,
-            peer: use.peer, policies: policies, hasRequestRule: use.hasRequestRule, now: now())
+            hasUserToken: use.hasUserToken, allowedHosts: try allowedHosts(of: grant, in: transaction),
+            method: use.method, address: use.address, peer: use.peer, policies: policies,
+            hasRequestRule: use.hasRequestRule, now: now())
     }
 
     private func allowedHosts(of grant: Grant, in transaction: Transaction) throws -> [HostRule] {
@@ -366,21 +374,29 @@ extension Vault {
     static let refreshPurpose = "credential.refresh_token"
 
     func openAccessToken(_ record: CredentialRecord) throws -> Secret {
-        try open(record.accessToken, of: record.credential, purpose: Self.accessPurpose)
+        try open(record.accessToken, of: record.credential, purpose: Self.accessPurpose, with: dataKey(of: record))
     }
 
     func openRefreshToken(_ record: CredentialRecord) throws -> Secret? {
-        try record.refreshToken.map { try open($0, of: record.credential, purpose: Self.refreshPurpose) }
+        try record.refreshToken.map {
+            try open($0, of: record.credential, purpose: Self.refreshPurpose, with: dataKey(of: record))
+        }
     }
 
-    private func open(_ sealed: [UInt8], of credential: Credential, purpose: String) throws -> Secret {
+    func dataKey(of record: CredentialRecord) throws -> DataKey {
         do {
-            return try keys.dataKey(credential.dataKeyID).open(sealed, Self.context(credential, purpose: purpose))
+            return try keys.dataKey(record.credential.dataKeyID)
         } catch KeyStoreError.keyDestroyed {
             throw CredentialGone()
         } catch let error as StoreError {
             throw Self.unavailable(error)
-        } catch is SealError {
+        }
+    }
+
+    func open(_ sealed: [UInt8], of credential: Credential, purpose: String, with key: DataKey) throws -> Secret {
+        do {
+            return try key.open(sealed, Self.context(credential, purpose: purpose))
+        } catch {
             throw VaultError(
                 .internalError, "The stored credential cannot be opened.",
                 cause: "credential \(credential.id) does not open")

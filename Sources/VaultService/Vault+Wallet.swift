@@ -114,7 +114,7 @@ extension Vault {
     /// All that are not revoked: what a user cannot see, they cannot end.
     package func connections(_ caller: WalletCaller) throws -> [WalletConnection] {
         try read { transaction in
-            try transaction.activeGrants(userID: caller.user.id).map { record in
+            try transaction.activeGrantRecords(userID: caller.user.id).map { record in
                 let template = try template(record.grant.providerID, appID: caller.app.id, in: transaction)
                 return WalletConnection(
                     grant: record.grant,

@@ -39,6 +39,14 @@ extension Vault {
             let app = try read({ try $0.app(provider.appID) })
         else { throw Self.notFound }
         let messageID = try authenticate(delivery, provider: provider, app: app)
+        try await webhookTurnstile.pass {
+            try await apply(delivery, messageID: messageID, provider: provider, app: app)
+        }
+    }
+
+    private func apply(
+        _ delivery: WebhookDelivery, messageID: String?, provider: IdentityProviderRecord, app: AppRecord
+    ) async throws {
         let batch = LifecycleReader(provider.type, map: provider.eventMap)
             .batch(body: delivery.body, messageID: messageID)
         if !batch.invalid.isEmpty { try await logInvalid(batch.invalid, provider: provider) }

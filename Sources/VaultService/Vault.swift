@@ -34,6 +34,7 @@ package struct Vault: Sendable {
     let refreshes: RefreshFlights
     let revocationSignal: WorkSignal
     let keyDestructionRounds: SharedRounds
+    let webhookTurnstile: Turnstile
     /// Digests of bearer values that are stored, and derived references.
     let digestKey: DigestKey
     let auditKey: DigestKey
@@ -52,6 +53,7 @@ package struct Vault: Sendable {
         refreshes = RefreshFlights()
         revocationSignal = WorkSignal()
         keyDestructionRounds = SharedRounds()
+        webhookTurnstile = Turnstile(limit: Limits.webhooksAtOnce)
         digestKey = DigestKey(try keys.systemKey("digest"))
         auditKey = DigestKey(try keys.systemKey("audit"))
     }

@@ -212,9 +212,14 @@ extension Transaction {
         ).map(grantRecord)
     }
 
-    package func activeGrants(userID: UserID) throws -> [GrantRecord] {
+    package func activeGrantRecords(userID: UserID) throws -> [GrantRecord] {
         try rows("SELECT * FROM grants WHERE user_id = ?1 AND revoked_at IS NULL ORDER BY created_at, id", userID)
             .map(grantRecord)
+    }
+
+    package func activeGrants(userID: UserID) throws -> [Grant] {
+        try rows("SELECT * FROM grants WHERE user_id = ?1 AND revoked_at IS NULL ORDER BY created_at, id", userID)
+            .map(Grant.init)
     }
 
     package func activeGrants(credentialID: CredentialID) throws -> [Grant] {
@@ -228,6 +233,12 @@ extension Transaction {
         try execute(
             "UPDATE grants SET revoked_at = ?2, revoke_reason = ?3 WHERE id = ?1 AND revoked_at IS NULL", id, now,
             reason) == 1
+    }
+
+    package func revokeGrants(userID: UserID, reason: String, now: Instant) throws {
+        try execute(
+            "UPDATE grants SET revoked_at = ?2, revoke_reason = ?3 WHERE user_id = ?1 AND revoked_at IS NULL", userID,
+            now, reason)
     }
 
     package func touchGrant(_ id: GrantID, now: Instant) throws {
@@ -310,6 +321,10 @@ extension Transaction {
 
     package func deleteCredential(_ id: CredentialID) throws {
         try execute("DELETE FROM credentials WHERE id = ?1", id)
+    }
+
+    package func deleteCredentials(userID: UserID) throws {
+        try execute("DELETE FROM credentials WHERE user_id = ?1", userID)
     }
 
     package func credentials(userID: UserID) throws -> [CredentialRecord] {

@@ -88,7 +88,11 @@ struct SQLiteEngine: Sendable {
             configuration.busyMode = .timeout(5)
             configuration.foreignKeysEnabled = true
             configuration.publicStatementArguments = false
-            configuration.prepareDatabase { try $0.execute(sql: "PRAGMA secure_delete = ON") }
+            configuration.prepareDatabase { database in
+                try database.execute(sql: "PRAGMA secure_delete = ON")
+                // Statement journals hold pages as they were before: in a temporary file, a copy of what is overwritten.
+                try database.execute(sql: "PRAGMA temp_store = MEMORY")
+            }
             try Self.createPrivately(path)
             pool = try DatabasePool(path: path, configuration: configuration)
             // GRDB sets NORMAL after `prepareDatabase`; read back, because a silent NORMAL loses commits.
@@ -146,7 +150,7 @@ struct SQLiteEngine: Sendable {
         try Transaction.translatingErrors {
             try pool.writeWithoutTransaction { database in
                 var settings: [String: String] = [:]
-                for name in ["journal_mode", "synchronous", "foreign_keys", "secure_delete"] {
+                for name in ["journal_mode", "synchronous", "foreign_keys", "secure_delete", "temp_store"] {
                     settings[name] = try String.fetchOne(database, sql: "PRAGMA \(name)")
                 }
                 return settings

@@ -25,7 +25,7 @@ struct ReleaseDecisionTests {
             id: GrantID(), appID: appID, kind: .oauth, providerID: "workbench", credentialID: credential.id,
             principalType: user == nil ? .system : .user, userID: user?.id, createdAt: now)
         var facts = ReleaseFacts(
-            mode: mode, grant: grant, credential: credential, user: user,
+            mode: mode, grant: grant, credential: credential, user: user, hasUserToken: false,
             allowedHosts: [try #require(HostRule("api.example.com"))], method: "GET", address: try WebAddress(url),
             peer: IPAddress("203.0.113.7"), policies: policy.map { [(layer: "provider", policy: $0)] } ?? [],
             hasRequestRule: false, now: now)
@@ -45,6 +45,8 @@ struct ReleaseDecisionTests {
         let elsewhere = "https://evil.example/"
         #expect(Self.code(try Self.facts(user: Self.user(.suspended), url: elsewhere)) == .userSuspended)
         #expect(Self.code(try Self.facts(user: Self.user(.deprovisioned), url: elsewhere)) == .grantDeleted)
+        #expect(
+            Self.code(try Self.facts(user: Self.user(.deprovisioned)) { $0.hasUserToken = true }) == .userDeprovisioned)
         #expect(Self.code(try Self.facts { $0.user = nil }) == .grantNotFound)
     }
 

@@ -9,13 +9,14 @@ import VaultTestSupport
 struct StoreTests {
     private struct Refused: Error {}
 
-    @Test("a database opens in WAL with every commit durable, foreign keys on and deleted pages overwritten")
+    @Test("a database opens in WAL with every commit durable, foreign keys on and no copy of deleted pages")
     func settings() throws {
         try TemporaryFolder.use { folder in
             let store = try Store(sqlitePath: folder + "/vault.db")
             #expect(
                 try store.settings() == [
                     "journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "secure_delete": "1",
+                    "temp_store": "2",
                 ])
             let mode = try FileManager.default.attributesOfItem(atPath: folder + "/vault.db")[.posixPermissions] as? Int
             #expect(mode == 0o600)

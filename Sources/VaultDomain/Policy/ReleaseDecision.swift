@@ -18,6 +18,8 @@ package struct ReleaseFacts: Sendable {
     package var credential: Credential?
     /// The grant's own user.
     package var user: User?
+    /// Whether the caller named the user by a token.
+    package var hasUserToken: Bool
     package var allowedHosts: [HostRule]
     package var method: String
     package var address: WebAddress
@@ -29,14 +31,15 @@ package struct ReleaseFacts: Sendable {
     package var now: Instant
 
     package init(
-        mode: ReleaseMode, grant: Grant, credential: Credential?, user: User?, allowedHosts: [HostRule], method: String,
-        address: WebAddress, peer: IPAddress?, policies: [(layer: String, policy: AccessPolicy)], hasRequestRule: Bool,
-        now: Instant
+        mode: ReleaseMode, grant: Grant, credential: Credential?, user: User?, hasUserToken: Bool,
+        allowedHosts: [HostRule], method: String, address: WebAddress, peer: IPAddress?,
+        policies: [(layer: String, policy: AccessPolicy)], hasRequestRule: Bool, now: Instant
     ) {
         self.mode = mode
         self.grant = grant
         self.credential = credential
         self.user = user
+        self.hasUserToken = hasUserToken
         self.allowedHosts = allowedHosts
         self.method = method
         self.address = address
@@ -61,22 +64,24 @@ package struct ReleaseDecision: Sendable {
                 layer: layer)
         }
         let refusal =
-            userRefusal(facts.user, grant: facts.grant) ?? grantRefusal(facts) ?? hostRefusal(facts)
+            userRefusal(facts) ?? grantRefusal(facts) ?? hostRefusal(facts)
             ?? proxyOnlyRefusal(facts) ?? policyRefusal(facts, rules)
         return ReleaseDecision(refusal: refusal, rules: rules)
     }
 
     /// Whether user and grant still stand, whatever policy says of the call.
     package static func standingRefusal(_ facts: ReleaseFacts) -> VaultError? {
-        userRefusal(facts.user, grant: facts.grant) ?? grantRefusal(facts)
+        userRefusal(facts) ?? grantRefusal(facts)
     }
 
-    private static func userRefusal(_ user: User?, grant: Grant) -> VaultError? {
+    private static func userRefusal(_ facts: ReleaseFacts) -> VaultError? {
+        let grant = facts.grant
         guard grant.principalType == .user else { return nil }
-        guard let user else { return VaultError(.grantNotFound, "No such grant.") }
+        guard let user = facts.user else { return VaultError(.grantNotFound, "No such grant.") }
         switch user.status {
         case .active: return nil
         case .suspended: return .userSuspended
+        case .deprovisioned where facts.hasUserToken: return .userDeprovisioned
         case .deprovisioned:
             return VaultError(
                 .grantDeleted, "The grant's user was deprovisioned and the stored tokens were destroyed.",
