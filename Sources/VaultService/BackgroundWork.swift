@@ -53,7 +53,8 @@ package final class WorkSignal: Sendable {
     }
 }
 
-/// Calls the revocation addresses of providers (RFC 7009) until each has answered or a day has passed.
+/// What follows deprovisionings and revocations: calls the revocation addresses of providers (RFC 7009) until each has
+/// answered or a day has passed, forgets intents that were carried out, and keeps a key ready for the next.
 package struct RevocationWorker: Service {
     private let vault: Vault
 
@@ -63,6 +64,8 @@ package struct RevocationWorker: Service {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
                 do {
+                    try await vault.forgetDestroyedKeys()
+                    try vault.prepareRevocationKey()
                     if try await vault.runDueRevocations() { continue }
                 } catch {
                     vault.logger.error("revocation round failed", metadata: ["error": "\(type(of: error))"])

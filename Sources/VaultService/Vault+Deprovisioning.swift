@@ -26,6 +26,7 @@ extension Vault {
             try self.deprovision(record, app: app, entry: entry, eventAt: nil, in: transaction)
         }
         try await finishKeyDestructions()
+        try await forgetDestroyedKeys()
         revocationSignal.notify()
         return try await deprovisioningReceipt(caller, appID: appID, userID.text)
     }
@@ -66,24 +67,26 @@ extension Vault {
         try transaction.appendAudit(entry, key: auditKey)
     }
 
-    /// Destroys every key whose destruction was decided before this call. Who comes while others do so shares the next
-    /// round, so that a burst of deprovisionings does not write the same files once for each.
+    /// Destroys every key whose destruction was decided before this call. Idempotent; also the crash recovery.
     func finishKeyDestructions() async throws {
-        try await keyDestructionRounds.join { try await destroyPendingKeys() }
+        try await keyDestructions.join { carriedOut in
+            let pending = try read { try $0.pendingKeyDestructions() }.filter { !carriedOut.contains($0) }
+            guard !pending.isEmpty else { return [] }
+            // The ciphertexts were overwritten in the database; its log loses its copies as well, while the keys go.
+            async let isLogEmpty = emptyDatabaseLog()
+            try await destroyKeys(pending)
+            // While a reader holds the log, the intents stay and the next round tries again.
+            return await isLogEmpty ? Set(pending) : []
+        }
     }
 
-    /// Idempotent; also the crash recovery.
-    private func destroyPendingKeys() async throws {
-        let pending = try read { try $0.pendingKeyDestructions() }
-        guard !pending.isEmpty else { return }
-        // The ciphertexts were overwritten in the database; its log loses its copies as well, while the keys go.
-        async let isLogEmpty = emptyDatabaseLog()
-        try await destroyKeys(pending)
+    /// Forgets the intents that were carried out, and notes the time. Nobody who waits for the destruction waits for this.
+    func forgetDestroyedKeys() async throws {
+        let destroyed = await keyDestructions.takeCarriedOut()
+        guard !destroyed.isEmpty else { return }
         let time = now()
-        // While a reader holds the log, the intents stay and the next round tries again.
-        guard await isLogEmpty else { return }
         try await write { transaction in
-            for id in pending { try transaction.finishKeyDestruction(id, now: time) }
+            for id in destroyed { try transaction.finishKeyDestruction(id, now: time) }
         }
     }
 

@@ -72,7 +72,7 @@ extension Vault {
         }
         let oneOff =
             owed.contains(where: isSendable)
-            ? try keys.createDataKey(purpose: Self.revocationKeyPurpose, now: time) : nil
+            ? try spareRevocationKey.take() ?? keys.createDataKey(purpose: Self.revocationKeyPurpose, now: time) : nil
         for item in owed {
             let id = RevocationID()
             let isSendable = isSendable(item)
@@ -90,6 +90,11 @@ extension Vault {
     }
 
     static let revocationKeyPurpose = "revocation"
+
+    /// A one-off key that is durable before it is needed, so that whoever deprovisions does not wait for it.
+    func prepareRevocationKey() throws {
+        try spareRevocationKey.fill { try keys.createDataKey(purpose: Self.revocationKeyPurpose, now: now()) }
+    }
 
     static func revocationContext(_ appID: AppID, _ id: RevocationID) -> SealContext {
         SealContext(purpose: "revocation.token", app: appID.text, record: id.text)

@@ -33,7 +33,8 @@ package struct Vault: Sendable {
     let keySets: KeySetCache
     let refreshes: RefreshFlights
     let revocationSignal: WorkSignal
-    let keyDestructionRounds: SharedRounds
+    let keyDestructions: KeyDestructions
+    let spareRevocationKey: SpareKey
     let webhookTurnstile: Turnstile
     /// Digests of bearer values that are stored, and derived references.
     let digestKey: DigestKey
@@ -52,7 +53,8 @@ package struct Vault: Sendable {
         keySets = KeySetCache(send: send)
         refreshes = RefreshFlights()
         revocationSignal = WorkSignal()
-        keyDestructionRounds = SharedRounds()
+        keyDestructions = KeyDestructions()
+        spareRevocationKey = SpareKey()
         webhookTurnstile = Turnstile(limit: Limits.webhooksAtOnce)
         digestKey = DigestKey(try keys.systemKey("digest"))
         auditKey = DigestKey(try keys.systemKey("audit"))
@@ -63,6 +65,7 @@ package struct Vault: Sendable {
     /// Completes what a crash interrupted. Runs before anything is served.
     package func recover() async throws {
         try await finishKeyDestructions()
+        try await forgetDestroyedKeys()
         try await destroyOrphanedRevocationKeys()
         try await maintainSigningKeys()
         // Before anything is appended to it.
@@ -91,6 +94,7 @@ package struct Vault: Sendable {
             }
         }
         try await finishKeyDestructions()
+        try await forgetDestroyedKeys()
     }
 
     /// Whether database and keys are usable.

@@ -50,9 +50,11 @@ def outcomes(statement: dict) -> list[str]:
 def settled(world: World, name: str = "alice") -> dict:
     def look() -> dict | None:
         statement = read(world, receipt_of(world, name)["receipt"])
-        return None if "pending" in outcomes(statement) else statement
+        key = statement["data_key"]
+        is_over = "pending" not in outcomes(statement) and (key is None or key["destroyed_at"])
+        return statement if is_over else None
 
-    return eventually(look, "the provider answered every revocation")
+    return eventually(look, "the provider answered every revocation, and the key's end is noted")
 
 
 def test_a_receipt_says_who_ended_why_and_what_ended_and_holds_for_others(auth0):

@@ -242,7 +242,8 @@ class Departures:
         eventually(lambda: self._stored("sallyport", status, person.user_id) == told, "every revocation is done")
         assert len(world.audit(event="provider_revocation.done", user_id=person.user_id)) == len(told)
         eventually(lambda: self._number("sallyport", "key_destructions") == 0, "no destruction of a key is pending")
-        assert self._number("keys", "data_keys WHERE purpose = 'revocation'") == 0, "a one-off key was left"
+        # One is made ahead of the next use.
+        assert self._number("keys", "data_keys WHERE purpose = 'revocation'") <= 1, "a one-off key was left"
 
 
 def spread(first: int, last: int, number: int) -> list[int]:
@@ -284,10 +285,9 @@ def test_killed_at_each_write_of_a_deprovisioning_it_is_done_exactly_once_or_rep
 @pytest.mark.timeout(60 + 10 * KILLS)
 def test_killed_again_at_each_write_of_the_start_that_follows_it_is_done_exactly_once_or_repeatable(departures):
     departures.outcomes.clear()
-    # After the first flush, a one-off key is stored for nothing; after the second, the end is decided and the person's
-    # key still lives; after the third, it is destroyed.
-    flushes = [step for step, kind in enumerate(departures.steps.kinds, start=1) if kind == "s"]
-    for step in flushes[0] + 1, flushes[1] + 1, flushes[2] + 1:
+    # At the first write nothing is decided; after the first flush the end is, and the person's key still lives; at the
+    # last step before the answer it is destroyed.
+    for step in 1, departures.steps.kinds.index("s") + 2, departures.steps.acknowledged_after:
         total = departures.round(f"step {step}", step, recovery_step=NEVER)
         for recovery_step in spread(1, total + 1, min(total + 1, KILLS // 4)):
             at = f"step {step}, then at step {recovery_step} of some {total} of the start"
