@@ -35,9 +35,12 @@ package struct WebhookDelivery: Sendable {
 extension Vault {
     /// Applies a delivery. Throws 404 for an unknown address, 401 for a wrong secret, 400 when nothing in it is valid.
     package func receive(_ delivery: WebhookDelivery) async throws {
-        guard let provider = try read({ try $0.identityProvider(webhookEndpointID: delivery.endpointID) }),
-            let app = try read({ try $0.app(provider.appID) })
-        else { throw Self.notFound }
+        let (provider, app) = try read { transaction in
+            guard let provider = try transaction.identityProvider(webhookEndpointID: delivery.endpointID),
+                let app = try transaction.app(provider.appID)
+            else { throw Self.notFound }
+            return (provider, app)
+        }
         let messageID = try authenticate(delivery, provider: provider, app: app)
         try await webhookTurnstile.pass {
             try await apply(delivery, messageID: messageID, provider: provider, app: app)

@@ -101,10 +101,9 @@ package struct KeyStore: Sendable {
     /// Destroys keys for good: deleted, their pages overwritten, and no earlier page left in the log. Idempotent.
     package func destroyDataKeys(_ ids: [DataKeyID]) async throws {
         guard !ids.isEmpty else { return }
-        try await engine.write { transaction in
+        try await engine.writeAndCheckpoint { transaction in
             for id in ids { try transaction.execute("DELETE FROM data_keys WHERE id = ?1", id) }
         }
-        try await engine.checkpoint()
     }
 
     package func dataKeyIDs() throws -> Set<DataKeyID> {
@@ -151,8 +150,9 @@ package struct KeyStore: Sendable {
 
     /// Destroys the private half.
     package func retireSigningKey(_ id: String) async throws {
-        _ = try await engine.write { try $0.execute("UPDATE signing_keys SET wrapped = NULL WHERE id = ?1", id) }
-        try await engine.checkpoint()
+        try await engine.writeAndCheckpoint {
+            _ = try $0.execute("UPDATE signing_keys SET wrapped = NULL WHERE id = ?1", id)
+        }
     }
 
     // MARK: What the database is held against

@@ -133,16 +133,25 @@ struct SQLiteEngine: Sendable {
         try Transaction.translatingErrors { try pool.write { try body(Transaction(connection: $0)) } }
     }
 
-    func checkpoint() async throws {
+    /// A write of its own, after which the write-ahead log holds no earlier page any more.
+    func writeAndCheckpoint(_ body: @escaping @Sendable (Transaction) throws -> Void) async throws {
+        try await onWriterQueue {
+            try writeNow(body)
+            try emptyLog()
+        }
+    }
+
+    func checkpoint() async throws { try await onWriterQueue { try emptyLog() } }
+
+    private func emptyLog() throws {
+        try Transaction.translatingErrors {
+            _ = try pool.writeWithoutTransaction { try $0.checkpoint(.truncate) }
+        }
+    }
+
+    private func onWriterQueue(_ work: @escaping @Sendable () throws -> Void) async throws {
         try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-            commits.queue.async {
-                continuation.resume(
-                    with: Result {
-                        try Transaction.translatingErrors {
-                            _ = try pool.writeWithoutTransaction { try $0.checkpoint(.truncate) }
-                        }
-                    })
-            }
+            commits.queue.async { continuation.resume(with: Result { try work() }) }
         }
     }
 
