@@ -62,16 +62,18 @@ package struct RevocationWorker: Service {
 
     package func run() async throws {
         await cancelWhenGracefulShutdown {
-            while !Task.isCancelled {
-                do {
-                    try await vault.forgetDestroyedKeys()
-                    try vault.prepareRevocationKey()
-                    if try await vault.runDueRevocations() { continue }
-                } catch {
-                    vault.logger.error("revocation round failed", metadata: ["error": "\(type(of: error))"])
+            await withDiscardingTaskGroup { group in
+                while !Task.isCancelled {
+                    do {
+                        try await vault.forgetDestructions()
+                        try vault.prepareRevocationKey()
+                        try await vault.startDueRevocations { group.addTask(operation: $0) }
+                    } catch {
+                        vault.logger.error("revocation round failed", metadata: ["error": "\(type(of: error))"])
+                    }
+                    if Task.isCancelled { break }
+                    await vault.revocationSignal.wait(upTo: .seconds(1))
                 }
-                if Task.isCancelled { break }
-                await vault.revocationSignal.wait(upTo: .seconds(1))
             }
         }
         await vault.refreshes.drain()
@@ -108,6 +110,8 @@ extension Vault {
             try transaction.deleteExpiredConnectRows(now: time)
             try transaction.deleteExpiredSignInRows(now: time)
             try transaction.deleteExpiredWalletSessions(now: time)
+            try transaction.deleteIgnoredDeliveries(
+                receivedBefore: time.adding(seconds: -Limits.ignoredDeliveryLifeSeconds))
         }
         try await finishKeyDestructions()
         try await closeInterruptedUses(startedBefore: time.adding(seconds: -Limits.openUseSecondsMax))

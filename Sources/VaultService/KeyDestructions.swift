@@ -1,31 +1,45 @@
 import VaultAPI
-import VaultDomain
+import VaultStore
 
-/// Carries out decided destructions of keys: one round at a time, and whoever comes meanwhile shares the one after it, so that
-/// a burst of deprovisionings does not write the same files once for each.
+/// Carries out decided destructions in the key store: one round at a time, and whoever comes meanwhile shares the one after
+/// it, so that a burst of deprovisionings does not write the same files once for each.
 actor KeyDestructions {
+    struct Note: Sendable {
+        let number: Int
+        let destructions: PendingDestructions
+        let at: Instant
+    }
+
     private var running: Task<Void, any Error>?
     private var waiting: Task<Void, any Error>?
-    /// Destroyed for good, with an intent that is still stored. Lost with the process: then they are destroyed again.
-    private var carriedOut: Set<DataKeyID> = []
+    /// Carried out, with intents that are still stored. Lost with the process: then it is done again.
+    private var notes: [Note] = []
+    private var lastNumber = 0
 
-    /// Returns when a round is over that began after this call. `round` answers the keys that are gone.
-    func join(_ round: @escaping @Sendable (_ carriedOut: Set<DataKeyID>) async throws -> Set<DataKeyID>) async throws {
+    /// Returns when a round is over that began after this call. `round` is told what it need not do again, and answers what
+    /// it did and when.
+    func join(
+        _ round: @escaping @Sendable ([PendingDestructions]) async throws -> (PendingDestructions, at: Instant)?
+    ) async throws {
         if let waiting { return try await waiting.value }
         let before = running
         let next = Task {
             _ = await before?.result
             self.running = self.waiting
             self.waiting = nil
-            self.carriedOut.formUnion(try await round(self.carriedOut))
+            guard let done = try await round(self.notes.map(\.destructions)) else { return }
+            self.lastNumber += 1
+            self.notes.append(Note(number: self.lastNumber, destructions: done.0, at: done.at))
         }
         waiting = next
         try await next.value
     }
 
-    /// The keys whose intents can be forgotten; told once.
-    func takeCarriedOut() -> Set<DataKeyID> {
-        defer { carriedOut = [] }
-        return carriedOut
+    func carriedOut() -> [Note] { notes }
+
+    /// Their intents are not stored any more.
+    func forget(_ forgotten: [Note]) {
+        let numbers = Set(forgotten.map(\.number))
+        notes.removeAll { numbers.contains($0.number) }
     }
 }

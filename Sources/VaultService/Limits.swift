@@ -56,11 +56,14 @@ package enum Limits {
     package static let revocationLifeSeconds: Int64 = 86_400
     /// Longest pause between two attempts of one revocation.
     package static let revocationPauseSecondsMax: Int64 = 3600
-    /// Called at the same time, so that one slow provider does not keep the others from hearing.
-    package static let revocationsPerRound = 32
-    /// Authentic deliveries that are worked on at the same time. A flood waits here, where it costs the requests of others
-    /// nothing; four keep three quarters of the throughput of sixty-four.
+    /// Providers told at the same time; each hears one call after the other.
+    static let revocationProvidersAtOnce = 32
+    /// How long the log keeps deliveries that did nothing.
+    static let ignoredDeliveryLifeSeconds: Int64 = 30 * 86_400
+    /// Authentic deliveries that are worked on at the same time, and those of one address: a flood waits, where it costs the
+    /// requests and the deliveries of others nothing. Four keep three quarters of the throughput of sixty-four.
     static let webhooksAtOnce = 4
+    static let webhooksAtOncePerAddress = 3
     /// Events applied in one transaction: a batch of thousands must not keep every other write waiting.
     package static let webhookEventsPerTransaction = 50
     /// Items of one delivery that are no event and are logged one by one.

@@ -26,7 +26,6 @@ extension Vault {
             try self.deprovision(record, app: app, entry: entry, eventAt: nil, in: transaction)
         }
         try await finishKeyDestructions()
-        try await forgetDestroyedKeys()
         revocationSignal.notify()
         return try await deprovisioningReceipt(caller, appID: appID, userID.text)
     }
@@ -56,6 +55,7 @@ extension Vault {
         try queueRevocations(owed(for: credentials, grants: grants), app: app, in: transaction)
         try transaction.deleteCredentials(userID: user.id)
         if let dataKeyID = record.dataKeyID { try transaction.insertKeyDestruction(dataKeyID, now: time) }
+        try transaction.insertUserEnding(updated.user, now: time)
         try transaction.endConnectSessions(
             userID: user.id, code: ErrorCode.userDeprovisioned.rawValue, message: "The user was deprovisioned.")
         try transaction.deleteWalletSessions(userID: user.id)
@@ -67,27 +67,28 @@ extension Vault {
         try transaction.appendAudit(entry, key: auditKey)
     }
 
-    /// Destroys every key whose destruction was decided before this call. Idempotent; also the crash recovery.
+    /// Carries out in the key store whatever was decided before this call. Idempotent; also the crash recovery.
     func finishKeyDestructions() async throws {
         try await keyDestructions.join { carriedOut in
-            let pending = try read { try $0.pendingKeyDestructions() }.filter { !carriedOut.contains($0) }
-            guard !pending.isEmpty else { return [] }
+            let pending = try read { try $0.pendingDestructions() }.removing(carriedOut)
+            guard !pending.isEmpty else { return nil }
             // The ciphertexts were overwritten in the database; its log loses its copies as well, while the keys go.
             async let isLogEmpty = emptyDatabaseLog()
-            try await destroyKeys(pending)
+            do { try await keys.carryOut(pending) } catch let error as StoreError { throw Self.unavailable(error) }
+            let time = now()
             // While a reader holds the log, the intents stay and the next round tries again.
-            return await isLogEmpty ? Set(pending) : []
+            return await isLogEmpty ? (pending, at: time) : nil
         }
     }
 
-    /// Forgets the intents that were carried out, and notes the time. Nobody who waits for the destruction waits for this.
-    func forgetDestroyedKeys() async throws {
-        let destroyed = await keyDestructions.takeCarriedOut()
-        guard !destroyed.isEmpty else { return }
-        let time = now()
+    /// Forgets the intents that were carried out, and notes when. Nobody who waits for the destruction waits for this.
+    func forgetDestructions() async throws {
+        let notes = await keyDestructions.carriedOut()
+        guard !notes.isEmpty else { return }
         try await write { transaction in
-            for id in destroyed { try transaction.finishKeyDestruction(id, now: time) }
+            for note in notes { try transaction.finishDestructions(note.destructions, at: note.at) }
         }
+        await keyDestructions.forget(notes)
     }
 
     func destroyKeys(_ ids: [DataKeyID]) async throws {

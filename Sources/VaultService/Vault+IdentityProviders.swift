@@ -173,7 +173,9 @@ extension Vault {
             app, secret, purpose: Self.webhookPurpose, record: provider.id.text, version: version)
         let enabled = provider.webhooksEnabledAt ?? now()
         try await record(caller, isRotation ? "webhooks.secret_rotated" : "webhooks.enabled", app: app) {
-            try $0.setWebhookSecret(provider.id, sealed: sealed, version: version, enabledAt: enabled)
+            guard try $0.setWebhookSecret(provider.id, sealed: sealed, version: version, enabledAt: enabled) else {
+                throw VaultError(.conflict, "The webhook secret was changed at the same time.", hint: "Try again.")
+            }
         }
         return (try activeIdentityProvider(app), isGenerated ? secret : nil)
     }
@@ -201,26 +203,29 @@ extension Vault {
         }
     }
 
-    /// Changes what events do. Whatever is `nil` stays.
+    /// Changes what events do. `edit` is one that the event map takes; whatever is `nil` stays.
     package func setEventRules(
-        _ caller: OperatorCaller, appID: String, map: LifecycleEventMap?, membershipRemoval: MembershipRemovalRule?
+        _ caller: OperatorCaller, appID: String, edit: JSONObject?, membershipRemoval: MembershipRemovalRule?
     ) async throws -> IdentityProviderRecord {
         let app = try app(caller, appID, toWrite: true)
-        let provider = try activeIdentityProvider(app)
-        let map = map ?? provider.eventMap
-        let rule = membershipRemoval ?? provider.membershipRemoval
-        let details: JSONObject = ["event_map": .object(map.json), "membership_removal": .string(rule.rawValue)]
-        try await record(caller, "webhooks.event_rules_changed", app: app, details: details) {
-            try $0.setEventRules(provider.id, map: map, membershipRemoval: rule)
+        var details = JSONObject()
+        details["event_map"] = edit.map(JSON.object)
+        details["membership_removal"] = membershipRemoval.map { .string($0.rawValue) }
+        return try await record(caller, "webhooks.event_rules_changed", app: app, details: details) { transaction in
+            guard var provider = try transaction.identityProvider(appID: app.id) else { throw Self.noIdentityProvider }
+            provider.eventMap = provider.eventMap.edited(by: edit ?? [:]) { _, _ in }
+            provider.membershipRemoval = membershipRemoval ?? provider.membershipRemoval
+            try transaction.setEventRules(
+                provider.id, map: provider.eventMap, membershipRemoval: provider.membershipRemoval)
+            return provider
         }
-        return try activeIdentityProvider(app)
     }
 
     package func disableWebhooks(_ caller: OperatorCaller, appID: String) async throws {
         let app = try app(caller, appID, toWrite: true)
         let provider = try activeIdentityProvider(app)
         try await record(caller, "webhooks.disabled", app: app) {
-            try $0.setWebhookSecret(provider.id, sealed: nil, version: provider.webhookVersion, enabledAt: nil)
+            _ = try $0.setWebhookSecret(provider.id, sealed: nil, version: nil, enabledAt: nil)
         }
     }
 

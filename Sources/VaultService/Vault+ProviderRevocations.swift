@@ -11,6 +11,8 @@ import VaultUpstream
 /// A token that its provider is to revoke.
 struct OwedRevocation: Sendable {
     let providerID: String
+    /// `nil` when the token was never stored.
+    let credentialID: CredentialID?
     let grantID: GrantID?
     let userID: UserID?
     /// `refresh_token` or `access_token`.
@@ -34,7 +36,8 @@ extension Vault {
             dataKeys[credential.dataKeyID] = key
             func owed(_ hint: String, _ sealed: [UInt8], _ purpose: String) -> OwedRevocation {
                 OwedRevocation(
-                    providerID: record.providerID, grantID: grantIDs[credential.id], userID: credential.userID,
+                    providerID: record.providerID, credentialID: credential.id, grantID: grantIDs[credential.id],
+                    userID: credential.userID,
                     hint: hint,
                     // One that does not open is no reason to keep a user: it is queued as failed, for everybody to see.
                     token: key.flatMap { try? open(sealed, of: credential, purpose: purpose, with: $0) })
@@ -45,11 +48,14 @@ extension Vault {
     }
 
     /// What a provider just issued and nobody may keep.
-    func owed(for answer: TokenAnswer, providerID: String, userID: UserID?, grantID: GrantID? = nil) -> [OwedRevocation]
-    {
+    func owed(
+        for answer: TokenAnswer, providerID: String, userID: UserID?, credentialID: CredentialID? = nil
+    ) -> [OwedRevocation] {
         [("refresh_token", answer.refreshToken), ("access_token", answer.accessToken)].compactMap { hint, token in
             token.map {
-                OwedRevocation(providerID: providerID, grantID: grantID, userID: userID, hint: hint, token: $0)
+                OwedRevocation(
+                    providerID: providerID, credentialID: credentialID, grantID: nil, userID: userID, hint: hint,
+                    token: $0)
             }
         }
     }
@@ -81,9 +87,14 @@ extension Vault {
                 ? item.token.flatMap { try oneOff?.key.seal($0, Self.revocationContext(app.id, id)) } : nil
             try transaction.insertRevocation(
                 RevocationRecord(
-                    id: id, appID: app.id, providerID: item.providerID, grantID: item.grantID, userID: item.userID,
-                    token: sealed, dataKeyID: sealed == nil ? nil : oneOff?.id, tokenTypeHint: item.hint,
+                    id: id, appID: app.id, providerID: item.providerID, credentialID: item.credentialID,
+                    grantID: item.grantID, userID: item.userID, token: sealed,
+                    dataKeyID: sealed == nil ? nil : oneOff?.id, tokenTypeHint: item.hint,
                     status: isSendable ? "pending" : item.token == nil ? "failed" : "unsupported",
+                    lastError: isSendable
+                        ? nil
+                        : item.token == nil
+                            ? "the token could not be opened" : "the provider has no revocation address",
                     deprovisioningID: item.userID.flatMap { ends[$0] ?? nil }, createdAt: time),
                 nextAttemptAt: isSendable ? time : nil)
         }
@@ -109,20 +120,39 @@ extension Vault {
 
     // MARK: Working it off
 
-    /// One round over what is due; whether there may be more. Each revocation is called and its outcome stored on its own.
-    package func runDueRevocations() async throws -> Bool {
-        let due = try read { try $0.dueRevocations(now: now(), limit: Limits.revocationsPerRound) }
-        // One after the other at each provider, side by side at different ones: a slow one keeps nobody else waiting.
-        let queues = Dictionary(grouping: due) { "\($0.appID):\($0.providerID)" }
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            for queue in queues.values {
-                group.addTask {
-                    for revocation in queue { try await settle(revocation, try await outcome(of: revocation)) }
-                }
-            }
-            try await group.waitForAll()
+    /// Starts working off every provider at which something is due and which nobody works off already. `start` runs what it is
+    /// given beside everything else: one call after the other at each provider, side by side at different ones.
+    func startDueRevocations(_ start: (@escaping @Sendable () async -> Void) -> Void) async throws {
+        let providers = try read {
+            try $0.providersWithDueRevocations(now: now(), limit: Limits.revocationProvidersAtOnce)
         }
-        return due.count == Limits.revocationsPerRound
+        for provider in providers where await revocationLanes.enter(provider) {
+            start {
+                do { try await workOff(provider) } catch {
+                    logger.error("revocations could not be worked off", metadata: ["error": "\(type(of: error))"])
+                }
+                await revocationLanes.leave(provider)
+            }
+        }
+    }
+
+    /// Until nothing is due at the provider, or it is in trouble: then its next turn is in the next round.
+    private func workOff(_ provider: ProviderOfApp) async throws {
+        while !Task.isCancelled, let revocation = try read({ try $0.dueRevocation(at: provider, now: now()) }) {
+            let lifeEnds = revocation.createdAt.adding(seconds: Limits.revocationLifeSeconds)
+            guard now() < lifeEnds else {
+                try await finish(revocation, status: "failed", error: revocation.lastError ?? "its time was over")
+                continue
+            }
+            switch try await outcome(of: revocation) {
+            case .done: try await finish(revocation, status: "done", error: nil)
+            case .unsupported(let reason): try await finish(revocation, status: "unsupported", error: reason)
+            case .retry(let reason):
+                let pause = min(Limits.revocationPauseSecondsMax, 1 << min(revocation.attempts, 12))
+                let next = min(now().adding(seconds: pause), lifeEnds)
+                return try await write { try $0.postponeRevocation(revocation.id, until: next, error: reason) }
+            }
+        }
     }
 
     /// What became of the call. One that cannot be made is over, or waits; it never stands in the way of the others.
@@ -156,22 +186,6 @@ extension Vault {
         }
         let token = try keys.dataKey(dataKeyID).open(sealed, Self.revocationContext(revocation.appID, revocation.id))
         return await (try oauthClient(provider, app: app)).revoke(token, hint: revocation.tokenTypeHint)
-    }
-
-    private func settle(_ revocation: RevocationRecord, _ outcome: RevocationOutcome) async throws {
-        let time = now()
-        switch outcome {
-        case .done: try await finish(revocation, status: "done", error: nil)
-        case .unsupported(let reason): try await finish(revocation, status: "unsupported", error: reason)
-        case .retry(let reason):
-            guard time < revocation.createdAt.adding(seconds: Limits.revocationLifeSeconds) else {
-                return try await finish(revocation, status: "failed", error: reason)
-            }
-            let pause = min(Limits.revocationPauseSecondsMax, 1 << min(revocation.attempts, 12))
-            try await write {
-                try $0.postponeRevocation(revocation.id, until: time.adding(seconds: pause), error: reason)
-            }
-        }
     }
 
     /// Stores the outcome, forgets the token, and destroys its one-off key when nothing else needs it.

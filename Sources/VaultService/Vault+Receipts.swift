@@ -45,6 +45,8 @@ extension Vault {
         -> DeprovisioningReceipt
     {
         let app = try app(caller, appID)
+        // What was carried out by now is to be told.
+        try await forgetDestructions()
         while true {
             let (record, statement) = try read { transaction in
                 let user = try user(id, app: app, in: transaction).user
@@ -87,7 +89,14 @@ extension Vault {
             "trigger": .object(trigger(entry)), "event_at": .optional(eventAt),
             "deprovisioned_at": .string(time.rfc3339), "audit_event_id": entry.id.json,
             "grants_revoked": .array(
-                grants.map { ["grant_id": $0.id.json, "provider_id": .string($0.providerID)] }),
+                grants.map { grantJSON($0) }),
+        ]
+    }
+
+    private static func grantJSON(_ grant: Grant) -> JSON {
+        [
+            "grant_id": grant.id.json, "provider_id": .string(grant.providerID),
+            "credential_id": grant.credentialID?.json ?? .null,
         ]
     }
 
@@ -120,6 +129,7 @@ extension Vault {
                 }
                 return [
                     "provider_id": .string(revocation.providerID), "grant_id": revocation.grantID?.json ?? .null,
+                    "credential_id": revocation.credentialID?.json ?? .null,
                     "token_type": .string(revocation.tokenTypeHint), "provider_revocation": .object(outcome),
                 ]
             })

@@ -121,8 +121,9 @@ extension Vault {
             if try transaction.credential(old.credential.id) != nil { return false }
             // Revoked while the provider answered: what it just issued must end, too.
             try self.queueRevocations(
-                self.owed(for: answer, providerID: old.providerID, userID: old.credential.userID), app: app,
-                in: transaction)
+                self.owed(
+                    for: answer, providerID: old.providerID, userID: old.credential.userID,
+                    credentialID: old.credential.id), app: app, in: transaction)
             return true
         }
         if isGone {

@@ -108,6 +108,7 @@ extension Vault {
             updated.user.groups = []
             updated.user.roles = []
             updated.dataKeyID = nil
+            updated.reopenedAt = now
         }
         updated.user.status = .active
         updated.suspendedBy = nil

@@ -147,6 +147,4 @@ extension Transaction {
             """, appID
         ).map { try $0.id("data_key_id") }
     }
-
-    // MARK: Key destruction
 }

@@ -77,6 +77,10 @@ extension Transaction {
             identityProviderID, deliveryID) != nil
     }
 
+    package func deleteIgnoredDeliveries(receivedBefore time: Instant) throws {
+        try execute("DELETE FROM webhook_deliveries WHERE outcome = 'ignored' AND received_at < ?1", time)
+    }
+
     package func latestDeliveries(identityProviderID: IdentityProviderID, limit: Int) throws -> [DeliveryRecord] {
         try rows(
             """

@@ -81,7 +81,7 @@ extension Transaction {
             id, version, JSON.object(statement), receipt) == 1
     }
 
-    // MARK: Keys to destroy
+    // MARK: What the key store is to carry out
 
     package func insertKeyDestruction(_ id: DataKeyID, now: Instant) throws {
         try execute(
@@ -89,15 +89,87 @@ extension Transaction {
             id, now)
     }
 
-    package func pendingKeyDestructions() throws -> [DataKeyID] {
-        try rows("SELECT data_key_id FROM key_destructions ORDER BY created_at, data_key_id").map {
-            try $0.id("data_key_id")
+    package func insertUserEnding(_ user: User, now: Instant) throws {
+        try execute(
+            """
+            INSERT INTO user_endings (user_id, epoch, created_at) VALUES (?1, ?2, ?3)
+            ON CONFLICT (user_id) DO UPDATE SET epoch = excluded.epoch, created_at = excluded.created_at
+            """, user.id, user.epoch, now)
+    }
+
+    package func pendingDestructions() throws -> PendingDestructions {
+        PendingDestructions(
+            keys: try rows("SELECT data_key_id FROM key_destructions ORDER BY created_at, data_key_id").map {
+                try $0.id("data_key_id")
+            },
+            users: try rows(
+                """
+                SELECT users.id, app_id, issuer, external_subject_id, user_endings.epoch, user_endings.created_at
+                FROM user_endings JOIN users ON users.id = user_endings.user_id ORDER BY user_endings.created_at, users.id
+                """
+            ).map { try EndedUser($0, subjects: subjects(of: $0.id("id"))) })
+    }
+
+    private func subjects(of userID: UserID) throws -> [String] {
+        try rows("SELECT subject FROM user_subjects WHERE user_id = ?1 ORDER BY subject", userID).map {
+            try $0.text("subject")
         }
     }
 
-    /// Forgets the intent: the key is gone.
-    package func finishKeyDestruction(_ id: DataKeyID, now: Instant) throws {
-        try execute("DELETE FROM key_destructions WHERE data_key_id = ?1", id)
-        try execute("UPDATE deprovisionings SET key_destroyed_at = ?2 WHERE data_key_id = ?1", id, now)
+    /// Forgets the intents: they were carried out at the time.
+    package func finishDestructions(_ destructions: PendingDestructions, at time: Instant) throws {
+        for id in destructions.keys {
+            try execute("DELETE FROM key_destructions WHERE data_key_id = ?1", id)
+            try execute(
+                "UPDATE deprovisionings SET key_destroyed_at = ?2 WHERE data_key_id = ?1 AND key_destroyed_at IS NULL",
+                id, time)
+        }
+        for user in destructions.users {
+            try execute("DELETE FROM user_endings WHERE user_id = ?1 AND epoch = ?2", user.id, user.epoch)
+        }
+    }
+}
+
+/// What a committed transaction decided and the key store has not carried out yet.
+package struct PendingDestructions: Sendable {
+    package let keys: [DataKeyID]
+    package let users: [EndedUser]
+
+    package var isEmpty: Bool { keys.isEmpty && users.isEmpty }
+
+    package init(keys: [DataKeyID], users: [EndedUser]) {
+        self.keys = keys
+        self.users = users
+    }
+
+    package func removing(_ others: [PendingDestructions]) -> PendingDestructions {
+        guard !others.isEmpty else { return self }
+        let doneKeys = Set(others.flatMap(\.keys))
+        let doneUsers = Set(others.flatMap(\.users))
+        return PendingDestructions(
+            keys: keys.filter { !doneKeys.contains($0) }, users: users.filter { !doneUsers.contains($0) })
+    }
+}
+
+/// A user who was ended, as the key store remembers it: whatever copy of the database stands beside it later, this user stays
+/// ended in every epoch before this one.
+package struct EndedUser: Sendable, Hashable {
+    package let id: UserID
+    package let appID: AppID
+    package let issuer: String
+    package let externalSubjectID: String
+    package let subjects: [String]
+    /// The user's epoch since the end.
+    package let epoch: Int64
+    package let endedAt: Instant
+
+    init(_ row: Row, subjects: [String]) throws {
+        id = try row.id("id")
+        appID = try row.id("app_id")
+        issuer = try row.text("issuer")
+        externalSubjectID = try row.text("external_subject_id")
+        self.subjects = subjects
+        epoch = try row.integer("epoch")
+        endedAt = try row.instant("created_at")
     }
 }

@@ -66,10 +66,18 @@ package struct GrantRecord: Sendable {
     package let credential: CredentialRecord?
 }
 
+/// One provider as one app uses it.
+package struct ProviderOfApp: Sendable, Hashable {
+    package let appID: AppID
+    package let providerID: String
+}
+
 package struct RevocationRecord: Sendable {
     package let id: RevocationID
     package let appID: AppID
     package let providerID: String
+    /// The credential that the token was of; `nil` for tokens that were never stored.
+    package let credentialID: CredentialID?
     package let grantID: GrantID?
     package let userID: UserID?
     package let token: [UInt8]?
@@ -84,13 +92,14 @@ package struct RevocationRecord: Sendable {
     package let lastError: String?
 
     package init(
-        id: RevocationID, appID: AppID, providerID: String, grantID: GrantID?, userID: UserID?, token: [UInt8]?,
-        dataKeyID: DataKeyID?, tokenTypeHint: String, status: String, deprovisioningID: DeprovisioningID?,
-        createdAt: Instant
+        id: RevocationID, appID: AppID, providerID: String, credentialID: CredentialID?, grantID: GrantID?,
+        userID: UserID?, token: [UInt8]?, dataKeyID: DataKeyID?, tokenTypeHint: String, status: String,
+        lastError: String?, deprovisioningID: DeprovisioningID?, createdAt: Instant
     ) {
         self.id = id
         self.appID = appID
         self.providerID = providerID
+        self.credentialID = credentialID
         self.grantID = grantID
         self.userID = userID
         self.token = token
@@ -101,13 +110,14 @@ package struct RevocationRecord: Sendable {
         attempts = 0
         self.createdAt = createdAt
         finishedAt = nil
-        lastError = nil
+        self.lastError = lastError
     }
 
     init(_ row: Row) throws {
         id = try row.id("id")
         appID = try row.id("app_id")
         providerID = try row.text("provider_id")
+        credentialID = try row.optionalID("credential_id")
         grantID = try row.optionalID("grant_id")
         userID = try row.optionalID("user_id")
         token = try row.optionalBlob("token")
@@ -143,8 +153,9 @@ extension Transaction {
         try execute(
             """
             INSERT INTO grants (id, app_id, kind, provider_id, credential_id, managed_secret_id, principal_type, user_id,
-                label, account_id, account_identifier, account_display_name, scopes, grant_policy, expires_at, created_at)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+                label, account_id, account_identifier, account_display_name, scopes, grant_policy, expires_at, created_at,
+                credential_ref)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?5)
             """, grant.id, grant.appID, grant.kind.rawValue, grant.providerID, grant.credentialID,
             grant.managedSecretID,
             grant.principalType.rawValue, grant.userID, grant.label, accountID, grant.accountIdentifier,
@@ -337,17 +348,29 @@ extension Transaction {
         try execute(
             """
             INSERT INTO revocations (id, app_id, provider_id, grant_id, user_id, token, data_key_id, token_type_hint, status,
-                attempts, next_attempt_at, created_at, deprovisioning_id)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?11, ?12)
+                attempts, next_attempt_at, created_at, deprovisioning_id, credential_id, last_error)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10, ?11, ?12, ?13, ?14)
             """, revocation.id, revocation.appID, revocation.providerID, revocation.grantID, revocation.userID,
             revocation.token, revocation.dataKeyID, revocation.tokenTypeHint, revocation.status, nextAttemptAt,
-            revocation.createdAt, revocation.deprovisioningID)
+            revocation.createdAt, revocation.deprovisioningID, revocation.credentialID, revocation.lastError)
     }
 
-    package func dueRevocations(now: Instant, limit: Int) throws -> [RevocationRecord] {
+    /// Providers that something is due at, the longest due first.
+    package func providersWithDueRevocations(now: Instant, limit: Int) throws -> [ProviderOfApp] {
         try rows(
-            "SELECT * FROM revocations WHERE status = 'pending' AND next_attempt_at <= ?1 ORDER BY next_attempt_at, id LIMIT ?2",
-            now, limit
+            """
+            SELECT app_id, provider_id FROM revocations WHERE status = 'pending' AND next_attempt_at <= ?1
+            GROUP BY app_id, provider_id ORDER BY MIN(next_attempt_at) LIMIT ?2
+            """, now, limit
+        ).map { ProviderOfApp(appID: try $0.id("app_id"), providerID: try $0.text("provider_id")) }
+    }
+
+    package func dueRevocation(at provider: ProviderOfApp, now: Instant) throws -> RevocationRecord? {
+        try row(
+            """
+            SELECT * FROM revocations WHERE app_id = ?1 AND provider_id = ?2 AND status = 'pending'
+                AND next_attempt_at <= ?3 ORDER BY next_attempt_at, id LIMIT 1
+            """, provider.appID, provider.providerID, now
         ).map(RevocationRecord.init)
     }
 
@@ -367,8 +390,12 @@ extension Transaction {
     }
 
     package func revocations(grantID: GrantID) throws -> [RevocationRecord] {
-        try rows("SELECT * FROM revocations WHERE grant_id = ?1 ORDER BY created_at, id", grantID).map(
-            RevocationRecord.init)
+        try rows(
+            """
+            SELECT revocations.* FROM grants JOIN revocations ON revocations.credential_id = grants.credential_ref
+            WHERE grants.id = ?1 ORDER BY revocations.created_at, revocations.id
+            """, grantID
+        ).map(RevocationRecord.init)
     }
 
     package func revocations(deprovisioningID: DeprovisioningID) throws -> [RevocationRecord] {

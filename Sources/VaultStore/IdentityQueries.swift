@@ -82,6 +82,8 @@ package struct UserRecord: Sendable {
     package var groupsAsOf: Instant?
     /// The last removal from a group by an event: tokens of then or before say nothing about groups any more.
     package var groupsRemovedAt: Instant?
+    /// When an operator last opened the user again after a deprovisioning.
+    package var reopenedAt: Instant?
     package var rolesAsOf: Instant?
 
     package init(user: User) { self.user = user }
@@ -102,6 +104,7 @@ package struct UserRecord: Sendable {
         displayNameAsOf = try row.optionalInstant("display_name_as_of")
         groupsAsOf = try row.optionalInstant("groups_as_of")
         groupsRemovedAt = try row.optionalInstant("groups_removed_at")
+        reopenedAt = try row.optionalInstant("reopened_at")
         rolesAsOf = try row.optionalInstant("roles_as_of")
     }
 }
@@ -155,12 +158,17 @@ extension Transaction {
             """, id, now)
     }
 
-    package func setWebhookSecret(_ id: IdentityProviderID, sealed: [UInt8]?, version: Int64, enabledAt: Instant?)
-        throws
+    /// Whether the secret is now this one: of two who set the same version at once, one does. Without a version the secret
+    /// goes, whatever it was.
+    package func setWebhookSecret(_ id: IdentityProviderID, sealed: [UInt8]?, version: Int64?, enabledAt: Instant?)
+        throws -> Bool
     {
         try execute(
-            "UPDATE identity_providers SET webhook_secret = ?2, webhook_version = ?3, webhooks_enabled_at = ?4 WHERE id = ?1",
-            id, sealed, version, enabledAt)
+            """
+            UPDATE identity_providers SET webhook_secret = ?2, webhook_version = coalesce(?3, webhook_version),
+                webhooks_enabled_at = ?4
+            WHERE id = ?1 AND (?3 IS NULL OR webhook_version = ?3 - 1)
+            """, id, sealed, version, enabledAt) == 1
     }
 
     package func setEventRules(
@@ -208,12 +216,12 @@ extension Transaction {
             UPDATE users SET email = ?2, display_name = ?3, groups = ?4, roles = ?5, status = ?6, epoch = ?7,
                 data_key_id = ?8, suspended_by = ?9, status_event_at = ?10, tokens_not_before = ?11, email_as_of = ?12,
                 display_name_as_of = ?13, groups_as_of = ?14, roles_as_of = ?15, last_seen_at = ?16,
-                groups_removed_at = ?17
+                groups_removed_at = ?17, reopened_at = ?18
             WHERE id = ?1
             """, user.id, user.email, user.displayName, JSON.strings(user.groups), JSON.strings(user.roles),
             user.status.rawValue, user.epoch, record.dataKeyID, record.suspendedBy, record.statusEventAt,
             record.tokensNotBefore, record.emailAsOf, record.displayNameAsOf, record.groupsAsOf, record.rolesAsOf,
-            user.lastSeenAt, record.groupsRemovedAt)
+            user.lastSeenAt, record.groupsRemovedAt, record.reopenedAt)
     }
 
     package func user(_ id: UserID, appID: AppID) throws -> UserRecord? {

@@ -46,6 +46,16 @@ package struct KeyStore: Sendable {
                     id TEXT PRIMARY KEY NOT NULL, public_key TEXT NOT NULL, wrapped BLOB, signs_from INTEGER NOT NULL) STRICT
                 """
             ]),
+        Schema.Migration(
+            name: "keys-0004",
+            statements: [
+                """
+                CREATE TABLE ended_users (
+                    id TEXT PRIMARY KEY NOT NULL, app_id TEXT NOT NULL, issuer TEXT NOT NULL,
+                    external_subject_id TEXT NOT NULL, subjects TEXT NOT NULL, epoch INTEGER NOT NULL,
+                    created_at INTEGER NOT NULL) STRICT
+                """
+            ]),
     ]
 
     /// Opens or creates the store and proves that the master key fits.
@@ -100,9 +110,32 @@ package struct KeyStore: Sendable {
 
     /// Destroys keys for good: deleted, their pages overwritten, and no earlier page left in the log. Idempotent.
     package func destroyDataKeys(_ ids: [DataKeyID]) async throws {
-        guard !ids.isEmpty else { return }
+        try await carryOut(PendingDestructions(keys: ids, users: []))
+    }
+
+    /// Destroys keys, and remembers users who were ended. Idempotent.
+    package func carryOut(_ destructions: PendingDestructions) async throws {
+        guard !destructions.isEmpty else { return }
         try await engine.writeAndCheckpoint { transaction in
-            for id in ids { try transaction.execute("DELETE FROM data_keys WHERE id = ?1", id) }
+            for id in destructions.keys { try transaction.execute("DELETE FROM data_keys WHERE id = ?1", id) }
+            for user in destructions.users {
+                try transaction.execute(
+                    """
+                    INSERT INTO ended_users (id, app_id, issuer, external_subject_id, subjects, epoch, created_at)
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                    ON CONFLICT (id) DO UPDATE SET subjects = excluded.subjects, epoch = excluded.epoch,
+                        created_at = excluded.created_at WHERE excluded.epoch > ended_users.epoch
+                    """, user.id, user.appID, user.issuer, user.externalSubjectID, JSON.strings(user.subjects),
+                    user.epoch, user.endedAt)
+            }
+        }
+    }
+
+    package func endedUsers() throws -> [EndedUser] {
+        try engine.read {
+            try $0.rows("SELECT * FROM ended_users ORDER BY created_at, id").map {
+                try EndedUser($0, subjects: $0.strings("subjects"))
+            }
         }
     }
 

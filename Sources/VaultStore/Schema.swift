@@ -241,6 +241,7 @@ enum Schema {
 
     private static let lifecycle = [
         "ALTER TABLE users ADD COLUMN groups_removed_at INTEGER",
+        "ALTER TABLE users ADD COLUMN reopened_at INTEGER",
         "ALTER TABLE identity_providers ADD COLUMN event_map_changes TEXT NOT NULL DEFAULT '{}'",
         """
         ALTER TABLE identity_providers ADD COLUMN membership_removal TEXT NOT NULL DEFAULT 'last_membership'
@@ -248,6 +249,8 @@ enum Schema {
         """,
         "ALTER TABLE webhook_deliveries ADD COLUMN source TEXT",
         "ALTER TABLE webhook_deliveries ADD COLUMN replayed_at INTEGER",
+        "CREATE INDEX webhook_deliveries_by_user ON webhook_deliveries (user_id)",
+        "CREATE INDEX webhook_deliveries_ignored ON webhook_deliveries (received_at) WHERE outcome = 'ignored'",
         """
         CREATE TABLE deprovisionings (
             id TEXT PRIMARY KEY NOT NULL, app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
@@ -258,7 +261,22 @@ enum Schema {
         "CREATE INDEX deprovisionings_by_user ON deprovisionings (user_id, created_at)",
         "CREATE INDEX deprovisionings_by_key ON deprovisionings (data_key_id)",
         "ALTER TABLE revocations ADD COLUMN deprovisioning_id TEXT REFERENCES deprovisionings (id) ON DELETE SET NULL",
+        "ALTER TABLE revocations ADD COLUMN credential_id TEXT",
+        // What a grant was given for; it stays when the credential is deleted.
+        "ALTER TABLE grants ADD COLUMN credential_ref TEXT",
+        "UPDATE grants SET credential_ref = credential_id",
         "CREATE INDEX revocations_by_deprovisioning ON revocations (deprovisioning_id)",
+        "CREATE INDEX revocations_by_credential ON revocations (credential_id)",
+        "CREATE INDEX revocations_by_key ON revocations (data_key_id) WHERE data_key_id IS NOT NULL",
+        """
+        CREATE INDEX revocations_by_provider ON revocations (app_id, provider_id, next_attempt_at)
+            WHERE status = 'pending'
+        """,
+        """
+        CREATE TABLE user_endings (
+            user_id TEXT PRIMARY KEY NOT NULL REFERENCES users (id) ON DELETE CASCADE, epoch INTEGER NOT NULL,
+            created_at INTEGER NOT NULL) STRICT
+        """,
     ]
 
     /// Ties the database to its key store.

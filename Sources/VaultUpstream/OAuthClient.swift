@@ -153,12 +153,12 @@ package struct OAuthClient: Sendable {
                 let answer = try await send(bearerRevocation(endpoint.address, accessToken))
                 // A token that does not authenticate is not alive.
                 return answer.status == 401 ? .done : RevocationOutcome(answer)
-            case .deletedGrant:
+            case .deletedToken:
                 guard !isRefreshToken else {
-                    return .unsupported(reason: "the provider ends the authorization by its access token")
+                    return .unsupported(reason: "the provider ends access tokens only")
                 }
-                guard let request = try grantDeletion(endpoint.address, token) else {
-                    return .unsupported(reason: "the provider ends an authorization only for a client with a secret")
+                guard let request = try tokenDeletion(endpoint.address, token) else {
+                    return .unsupported(reason: "the provider ends tokens only for a client with a secret")
                 }
                 return RevocationOutcome(try await send(request))
             }
@@ -237,11 +237,11 @@ extension OAuthClient {
     }
 
     /// `nil` for a public client.
-    private func grantDeletion(_ address: WebAddress, _ accessToken: Secret) throws -> OutgoingRequest? {
+    private func tokenDeletion(_ address: WebAddress, _ accessToken: Secret) throws -> OutgoingRequest? {
         guard let secret = endpoints.clientSecret, !secret.isEmpty else { return nil }
         return OutgoingRequest(
             method: "DELETE",
-            address: try WebAddress("\(address.text)/\(FormEncoding.component(endpoints.clientID))/grant"),
+            address: try WebAddress("\(address.text)/\(FormEncoding.component(endpoints.clientID))/token"),
             headers: [
                 (name: "Accept", value: "application/json"), (name: "Content-Type", value: "application/json"),
                 (name: "Authorization", value: basicAuthorization(secret)),

@@ -152,15 +152,15 @@ struct OAuthRequestTests {
                 == .retry(reason: "the provider failed (503)"))
     }
 
-    @Test("row 63: for the end of a whole authorization, as GitHub does, with the client id in the address")
-    func grantDeletion() async throws {
+    @Test("row 63: for the deletion of a token, as GitHub does, with the client id in the address")
+    func tokenDeletion() async throws {
         let provider = ScriptedProvider("", status: 204)
         let client = try provider.client(
-            id: "Iv1/8a", revocation: "https://api.example.com/applications", style: .deletedGrant)
+            id: "Iv1/8a", revocation: "https://api.example.com/applications", style: .deletedToken)
         #expect(await client.revoke(Secret("t1"), hint: "access_token") == .done)
         let request = try #require(provider.seen.first)
         #expect(request.method == "DELETE")
-        #expect(request.address.text == "https://api.example.com/applications/Iv1%2F8a/grant")
+        #expect(request.address.text == "https://api.example.com/applications/Iv1%2F8a/token")
         #expect(try JSON(parsing: request.body ?? []) == ["access_token": "t1"])
         #expect(header(request, "authorization")?.hasPrefix("Basic ") == true)
         guard case .unsupported = await client.revoke(Secret("r1"), hint: "refresh_token") else {

@@ -151,10 +151,13 @@ def test_a_restored_backup_of_the_database_brings_nobody_back(new_server):
     stream = Auth0Stream(world)
     grant = world.connect(world.jwt())
     kept = world.connect(world.jwt("bob"), account="bob")
+    assert wait(world.app.verify_user_token(world.jwt("carol"))) == world.subject("carol")
     assert server.stop() == 0
     backup = {path: path.read_bytes() for path in server.data.glob("sallyport.db*")}
     server.start()
-    assert stream.send(stream.event(), authorization=stream.secret).ok
+    # One with tokens, one who never connected anything, and one whom the backup does not know at all.
+    for name in "alice", "carol", "dave":
+        assert stream.send(stream.event(name=name), authorization=stream.secret).ok
     assert server.stop() == 0
 
     for path, content in backup.items():
@@ -165,7 +168,13 @@ def test_a_restored_backup_of_the_database_brings_nobody_back(new_server):
     with pytest.raises(PolicyViolationError) as refused:
         wait(world.app.create_connect_session(allowed_providers=["acme"], user_token=world.jwt()))
     assert refused.value.policy_error == "user_deprovisioned"
-    assert world.user()["status"] == "deprovisioned"
+    for name in "alice", "carol", "dave":
+        assert wait(world.app.verify_user_token(world.jwt(name))) is None
+        assert world.user(name)["status"] == "deprovisioned"
+    # An operator's word is newer than the key store's, and stays so over the next start.
+    world.management.post(f"{world.path}/users/{world.user('carol')['id']}/restore", {"reason": "back again"})
+    server.restart()
+    assert world.user("carol")["status"] == "active"
     assert world.request(grant_id=kept.grant_id).json()["account"] == "bob"
     # The trail was rolled back with the database, and does not hide it.
     verified = server.run("audit", "verify", "--data-dir", str(server.data))

@@ -14,6 +14,7 @@ from joserfc.jwk import KeySet
 
 from harness.local_http import Answer
 from harness.management import Management, ManagementError
+from harness.oauth_provider import OAuthProvider
 from harness.sdk import in_background, wait
 from harness.server import BINARY
 from harness.waiting import eventually
@@ -133,6 +134,38 @@ def test_rows_58_63_a_provider_that_cannot_be_told_keeps_nobody_alive_and_the_re
     assert {revocation["status"] for revocation in revocations()} == {"done"}
     # The earlier one still holds: it says what was true then.
     assert set(outcomes(read(world, held["receipt"]))) == {"pending"}
+
+
+def test_row_63_a_provider_that_hangs_keeps_no_other_from_hearing(auth0):
+    world, stream = auth0
+    hanging, told = OAuthProvider(), world.oauth
+    world.register("hanging", hanging)
+    world.oauth = hanging
+    for account in "alice", "alice-at-work":
+        world.connect(world.jwt(), account=account, provider_id="hanging")
+    world.oauth = told
+    world.connect(world.jwt("bob"), account="bob")
+    hanging.revocation_delay_seconds = 30
+    assert stream.send(stream.event(), authorization=stream.secret).ok
+    time.sleep(0.5)
+    assert stream.send(stream.event(name="bob"), authorization=stream.secret).ok
+    eventually(lambda: not told.families[-1].access_tokens, "the other provider is told meanwhile", 5)
+    statement = read(world, receipt_of(world)["receipt"])
+    assert set(outcomes(statement)) == {"pending"} and statement["data_key"]["destroyed_at"]
+    hanging.close()
+
+
+def test_grants_that_share_a_credential_share_what_became_of_its_tokens(auth0):
+    world, stream = auth0
+    grant = world.connect(world.jwt())
+    sibling = wait(world.app.mint_grant(grant.grant_id, label="second")).grant_id
+    assert stream.send(stream.event(), authorization=stream.secret).ok
+    statement = settled(world)
+    assert {each["grant_id"] for each in statement["grants_revoked"]} == {grant.grant_id, sibling}
+    assert len({each["credential_id"] for each in statement["grants_revoked"] + statement["tokens_destroyed"]}) == 1
+    for each in grant.grant_id, sibling:
+        revocations = world.management.get(f"{world.path}/grants/{each}")["provider_revocations"]
+        assert [revocation["status"] for revocation in revocations] == ["done", "done"]
 
 
 def test_a_provider_without_a_revocation_address_is_told_of_as_such(server, management):

@@ -160,6 +160,22 @@ def test_row_54_a_delivery_for_another_app_ends_nobody_here_even_under_the_same_
         world.close()
 
 
+def test_row_46_a_delivery_that_waited_while_its_secret_was_rotated_does_nothing(auth0):
+    world, stream = auth0
+    see(world)
+    crowd = [stream.event("s", name=f"person-{number}") for number in range(8_000)]
+    with ThreadPoolExecutor(5) as pool:
+        busy = [pool.submit(stream.send, *crowd[n::3], authorization=stream.secret) for n in range(3)]
+        eventually(lambda: status(world)["counts"], "the first ones are being worked on")
+        late = pool.submit(stream.send, stream.event(), authorization=stream.secret)
+        time.sleep(0.1)
+        world.management.post(f"{world.path}/identity-provider/webhooks/rotate")
+        assert late.result(60).status_code in (204, 401)
+        # One that was still waiting, or half done, is refused from the rotation on.
+        assert 401 in {each.result(60).status_code for each in busy} | {late.result().status_code}
+    assert world.user()["status"] == ("deprovisioned" if late.result().status_code == 204 else "active")
+
+
 def test_nobody_is_told_which_addresses_exist(auth0):
     world, stream = auth0
     answers = {
@@ -385,6 +401,28 @@ def test_row_65_the_end_of_the_last_membership_ends_the_user_by_default(clerk):
     assert world.management.get(f"{world.path}/grants/{grant.grant_id}")["status"] == "revoked"
 
 
+def test_what_ended_before_other_news_of_the_user_came_ends_all_the_same(clerk):
+    world, endpoint = clerk
+    now = time.time()
+    see(world, org_ids=["org_1", "org_2"], iat=int(now) - 60)
+    assert endpoint.send(endpoint.user_updated(at=now)).ok
+    assert endpoint.send(endpoint.membership_deleted("org_1", at=now - 5)).ok
+    assert world.user()["group_ids"] == ["org_2"]
+    assert endpoint.send(endpoint.user_deleted(at=now - 5)).ok
+    assert world.user()["status"] == "deprovisioned"
+
+
+def test_a_name_that_cannot_be_stored_keeps_nobody_from_being_blocked(clerk):
+    world, endpoint = clerk
+    see(world)
+    for _ in range(3):
+        odd = endpoint.user_updated(banned=True, first_name="Al\u0000ice\u2028", last_name="x" * 100_000)
+        assert endpoint.send(odd).status_code == 204
+    user = world.user()
+    assert user["status"] == "suspended" and user["display_name"].startswith("Alice xxx") and len(user["display_name"]) == 200
+    assert len(world.audit(event="user.suspended")) == 1, "one suspension, however often it is reported"
+
+
 def test_the_group_is_the_organizations_id_or_else_its_slug(clerk):
     world, endpoint = clerk
     see(world, org_ids=["acme-corp", "org_2"])
@@ -501,6 +539,13 @@ def test_a_replay_undoes_nothing_that_is_newer_and_finds_only_what_is_there(auth
     assert stream.send(stream.event("ubuu"), authorization=stream.secret).ok
     assert world.management.post(f"{path}/{block}/replay")["outcome"] == "stale"
     assert world.user()["status"] == "active"
+    undated = stream.event("ublkdu", name="bob")
+    del undated["data"]["date"]
+    assert stream.send(undated, authorization=stream.secret).ok
+    without_a_time = latest(world)["id"]
+    world.management.post(f"{world.path}/users/{world.user('bob')['id']}/restore", {"reason": "a mistake"})
+    assert world.management.post(f"{path}/{without_a_time}/replay")["outcome"] == "stale"
+    assert world.user("bob")["status"] == "active"
     foreign, endpoint = clerk
     assert endpoint.send(endpoint.user_updated()).ok
     for nothing in latest(foreign)["id"], block.upper(), "x", block[:-1] + "0" * 2:
@@ -544,6 +589,18 @@ def test_what_is_kept_of_an_event_is_what_was_read_of_it(auth0):
     database.close()
     assert json.loads(source)["user_id"] == world.subject()
     assert not any(text in source for text in ("203.0.113.77", "an-agent", "corp.test"))
+
+
+def test_the_log_keeps_no_profile_of_anybody(clerk):
+    world, endpoint = clerk
+    see(world)
+    for name in "alice", "a-stranger":
+        assert endpoint.send(endpoint.user_updated(name)).ok
+    database = sqlite3.connect(f"file:{world.server.data}/sallyport.db?mode=ro", uri=True)
+    sources = " ".join(source for (source,) in database.execute("SELECT source FROM webhook_deliveries") if source)
+    database.close()
+    assert "user.updated" in sources
+    assert not any(text in sources for text in ("new@corp.test", "Conformance", "engineering"))
 
 
 # When the vault cannot

@@ -40,8 +40,6 @@ package struct TokenClaims: Sendable, Equatable {
     package static let leewaySeconds: Int64 = 60
     package static let identifierLengthMax = 255
     package static let valuesMax = 1000
-    private static let emailLengthMax = 320
-    private static let nameLengthMax = 200
     /// 9999-12-31T23:59:59Z. Milliseconds in place of seconds lie beyond it.
     private static let secondsMax: Int64 = 253_402_300_799
 
@@ -54,8 +52,9 @@ package struct TokenClaims: Sendable, Equatable {
     package let issuedAt: Instant?
     package let notBefore: Instant?
     package let expiresAt: Instant
-    package let email: String?
-    package let displayName: String?
+    private let profile: UserProfile
+    package var email: String? { profile.email }
+    package var displayName: String? { profile.displayName }
     /// `nil` when the token has no such claim, which says nothing about memberships; empty when it says there are none.
     package let groups: [String]?
     package let roles: [String]?
@@ -91,10 +90,7 @@ package struct TokenClaims: Sendable, Equatable {
         guard let roles = Self.values(of: mapping.role, in: claims) else { throw .roles }
         self.groups = groups.stated
         self.roles = roles.stated
-        email = Self.profileText(claims["email"]).flatMap {
-            $0.unicodeScalars.count <= Self.emailLengthMax ? $0 : nil
-        }
-        displayName = Self.profileText(claims["name"]).map { Self.prefix($0, Self.nameLengthMax) }
+        profile = UserProfile(email: claims["email"]?.string, displayName: claims["name"]?.string)
     }
 
     // MARK: Issuer, audience, time
@@ -151,7 +147,7 @@ package struct TokenClaims: Sendable, Equatable {
         return text
     }
 
-    private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
+    static func isControl(_ scalar: Unicode.Scalar) -> Bool {
         switch scalar.properties.generalCategory {
         case .control, .lineSeparator, .paragraphSeparator: true
         default: false
@@ -227,22 +223,5 @@ package struct TokenClaims: Sendable, Equatable {
         case "org_slug": claims["o"]?["slg"]
         default: nil
         }
-    }
-
-    // MARK: Profile
-
-    /// What is shown only: cleaned rather than refused.
-    private static func profileText(_ value: JSON?) -> String? {
-        guard let text = value?.string else { return nil }
-        var scalars = String.UnicodeScalarView()
-        scalars.append(contentsOf: text.unicodeScalars.filter { !isControl($0) }.drop { $0.properties.isWhitespace })
-        while let last = scalars.last, last.properties.isWhitespace { scalars.removeLast() }
-        return scalars.isEmpty ? nil : String(scalars)
-    }
-
-    private static func prefix(_ text: String, _ length: Int) -> String {
-        var scalars = String.UnicodeScalarView()
-        scalars.append(contentsOf: text.unicodeScalars.prefix(length))
-        return String(scalars)
     }
 }

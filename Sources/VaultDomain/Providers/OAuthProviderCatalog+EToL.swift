@@ -9,7 +9,7 @@ extension OAuthProviderCatalog {
         documentationURL: "https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps",
         authorizationURL: "https://github.com/login/oauth/authorize",
         tokenURL: "https://github.com/login/oauth/access_token",
-        revocation: .endpoint(.deletedGrant, "https://api.github.com/applications"),
+        revocation: .endpoint(.deletedToken, "https://api.github.com/applications"),
         userinfoURL: "https://api.github.com/user", accountIDPath: "id", emailPath: "email", displayNamePath: "name",
         scopes: [
             ScopeTemplate("read:user", "See the person's profile", isDefault: true),

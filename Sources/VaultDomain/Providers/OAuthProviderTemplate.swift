@@ -40,9 +40,8 @@ package struct OAuthProviderTemplate: Sendable {
         case json
         /// The access token authenticates a POST without a body, which ends the refresh token as well.
         case bearer
-        /// `DELETE <address>/<client id>/grant` with the client's credentials (Basic) and JSON with `access_token`: ends
-        /// the person's whole authorization of the app.
-        case deletedGrant
+        /// `DELETE <address>/<client id>/token` with the client's credentials (Basic) and JSON with `access_token`.
+        case deletedToken
     }
 
     /// How a connection can be ended at the provider.
@@ -55,7 +54,6 @@ package struct OAuthProviderTemplate: Sendable {
 
         package static func rfc7009(_ address: String) -> Revocation { .endpoint(.rfc7009, address) }
 
-        package var style: RevocationStyle? { if case .endpoint(let style, _) = self { style } else { nil } }
         package var address: String? { if case .endpoint(_, let address) = self { address } else { nil } }
     }
 

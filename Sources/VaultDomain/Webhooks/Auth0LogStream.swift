@@ -3,20 +3,16 @@ import VaultAPI
 
 /// Auth0 custom log streams: a JSON array, one object, or JSON lines; an item is `{log_id, data:{…}}` or the inner object.
 enum Auth0LogStream {
-    /// `nil` for a line that is no JSON.
-    static func items(_ body: [UInt8]) -> [JSON?] {
+    static func items(_ body: [UInt8]) -> [JSON] {
         if let whole = try? JSON(parsing: body) { return whole.array ?? [whole] }
-        let lines = body.split(separator: UInt8(ascii: "\n")).filter { $0 != [UInt8(ascii: "\r")] }
-        return lines.map { line in
-            // A line that cannot be read keeps its text for the log.
-            (try? JSON(parsing: line)) ?? .string(String(decoding: line.prefix(200), as: UTF8.self))
-        }
+        return body.split(separator: UInt8(ascii: "\n")).filter { $0 != [UInt8(ascii: "\r")] }
+            .map { JSON(lenientlyParsing: $0) }
     }
 
     static func event(_ item: JSONObject, map: LifecycleEventMap) -> LifecycleEvent? {
         let data = item["data"]?.object ?? item
         guard let type = LifecycleEventMap.eventType(data["type"]) else { return nil }
-        let logID = item["log_id"] ?? data["log_id"]
+        let logID = [item["log_id"], data["log_id"]].compactMap(\.self).first { !$0.isNull }
         if let logID, !LifecycleEvent.isDeliveryID(logID.string ?? "") { return nil }
         let (subject, effect, note) = effect(map.action(type), type: type, data: data)
         var source = data.picking("type", "date", "user_id", "description")

@@ -57,13 +57,7 @@ enum ClerkWebhook {
     }
 
     private static func known(_ data: JSONObject) -> JSONObject {
-        var known = data.picking(
-            "id", "user_id", "updated_at", "banned", "locked", "first_name", "last_name", "username",
-            "primary_email_address_id")
-        if let addresses = data["email_addresses"]?.array {
-            known["email_addresses"] = .array(
-                addresses.compactMap(\.object).map { .object($0.picking("id", "email_address")) })
-        }
+        var known = data.picking("id", "user_id", "updated_at", "banned", "locked")
         known["organization"] = data["organization"]?.object.map { .object($0.picking("id", "slug")) }
         known["public_user_data"] = data["public_user_data"]?.object.map { .object($0.picking("user_id")) }
         return known

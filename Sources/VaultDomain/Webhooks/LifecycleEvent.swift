@@ -13,7 +13,8 @@ package struct LifecycleEvent: Sendable, Equatable {
     package let effect: LifecycleEffect
     /// Why this effect, when the type alone does not say it.
     package let note: String?
-    /// The members that were read and no others: an event that is read from it again is the same one.
+    /// The members that decide, and no others: an event that is read from it again does the same, except that it says
+    /// nothing of the profile.
     package let source: JSONObject
 
     package init(
@@ -50,16 +51,6 @@ package enum LifecycleEffect: Sendable, Equatable {
     case removeMembership(names: [String])
 }
 
-package struct UserProfile: Sendable, Equatable {
-    package var email: String?
-    package var displayName: String?
-
-    package init(email: String? = nil, displayName: String? = nil) {
-        self.email = email
-        self.displayName = displayName
-    }
-}
-
 /// What a delivery held.
 package struct LifecycleBatch: Sendable, Equatable {
     package var events: [LifecycleEvent] = []
@@ -80,11 +71,11 @@ package struct LifecycleReader: Sendable {
     /// - Parameter messageID: the id of the whole message, where the provider sends one event in each.
     package func batch(body: [UInt8], messageID: String?) -> LifecycleBatch {
         var batch = LifecycleBatch()
-        for item in type == .clerk ? [try? JSON(parsing: body)] : Auth0LogStream.items(body) {
-            if let event = item?.object.flatMap({ event($0, messageID: messageID) }) {
+        for item in type == .clerk ? [JSON(lenientlyParsing: body)] : Auth0LogStream.items(body) {
+            if let event = item.object.flatMap({ event($0, messageID: messageID) }) {
                 batch.events.append(event)
             } else {
-                batch.invalid.append(item?.text ?? String(decoding: body, as: UTF8.self))
+                batch.invalid.append(item.text)
             }
         }
         return batch
@@ -97,11 +88,27 @@ package struct LifecycleReader: Sendable {
     }
 }
 
+extension JSON {
+    /// The value, or what is none as one text.
+    init(lenientlyParsing bytes: some Collection<UInt8>) {
+        do { self = try JSON(parsing: Array(bytes)) } catch { self = .string(String(decoding: bytes, as: UTF8.self)) }
+    }
+}
+
 extension JSONObject {
-    /// These members alone, of those that are there.
+    private static let textBytesMax = 512
+
+    /// These members alone, of those that are there and are short texts, numbers or flags.
     func picking(_ names: String...) -> JSONObject {
         var picked = JSONObject()
-        for name in names { picked[name] = self[name] }
+        for name in names {
+            switch self[name] {
+            case .string(let text)? where text.utf8.count <= Self.textBytesMax: picked[name] = .string(text)
+            case .number(let number)? where number.text.utf8.count <= Self.textBytesMax: picked[name] = .number(number)
+            case .bool(let flag)?: picked[name] = .bool(flag)
+            default: break
+            }
+        }
         return picked
     }
 }

@@ -111,7 +111,7 @@ struct Route<Caller: Sendable>: Sendable {
 
 /// A member of a body or a parameter of a query, as the description names it.
 struct RouteField: Sendable {
-    enum Kind: String, Sendable { case string, integer, boolean, object, strings }
+    enum Kind: String, Sendable { case string, integer, boolean, object, strings, objects }
 
     let name: String
     let kind: Kind

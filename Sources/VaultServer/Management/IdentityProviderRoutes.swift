@@ -112,17 +112,16 @@ extension ManagementRoutes {
             Route("PATCH", webhooks, "Change what events do: null for an event's default") { caller, exchange in
                 let provider = try vault.identityProvider(caller, appID: exchange.appID)
                 let fields = try exchange.fields(.refused)
-                let map = fields.optionalObject("event_map").map { edit in
-                    provider.eventMap.edited(by: edit) { event, problem in
-                        fields.report(event.isEmpty ? "event_map" : "event_map.\(event)", problem)
-                    }
+                let edit = fields.optionalObject("event_map")
+                _ = provider.eventMap.edited(by: edit ?? [:]) { event, problem in
+                    fields.report(event.isEmpty ? "event_map" : "event_map.\(event)", problem)
                 }
                 let rule = fields.optionalChoice("membership_removal", MembershipRemovalRule.self)
                 try fields.finish()
                 return .json(
                     try status(
                         try await vault.setEventRules(
-                            caller, appID: exchange.appID, map: map, membershipRemoval: rule)))
+                            caller, appID: exchange.appID, edit: edit, membershipRemoval: rule)))
             }
             .taking(body: [.optional("event_map", .object), .optional("membership_removal")])
             .answering("WebhookStatus"),

@@ -88,6 +88,7 @@ enum OpenAPIDocument {
     private static func schema(_ kind: RouteField.Kind) -> JSON {
         switch kind {
         case .strings: ["type": "array", "items": ["type": "string"]]
+        case .objects: ["type": "array", "items": ["type": "object"]]
         default: ["type": .array([.string(kind.rawValue), "null"])]
         }
     }

@@ -26,7 +26,7 @@ enum OpenAPISchemas {
             "WebhookStatus",
             [
                 .required("enabled", .boolean), .required("url"), .required("last_delivery_at"),
-                .required("counts", .object), .required("deliveries", .strings), .required("event_map", .object),
+                .required("counts", .object), .required("deliveries", .objects), .required("event_map", .object),
                 .required("membership_removal"),
             ]
         ),
@@ -75,7 +75,7 @@ enum OpenAPISchemas {
                 "grant_id", "grant_kind", "provider_id", "principal_type", "status", "created_at", "access_via",
                 "user_id",
                 "grant_expires_at", "revoked_at", "revoke_reason")
-                + [.required("provider_revocations", .strings)]
+                + [.required("provider_revocations", .objects)]
                 + optional(
                     "label", "account_identifier", "account_display_name", "last_used_at", "expires_at",
                     "managed_secret_id", "managed_secret_slug", "managed_secret_name", "credential_kind")

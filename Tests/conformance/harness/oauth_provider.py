@@ -51,6 +51,7 @@ class OAuthProvider(LocalServer):
         """Answered by the token endpoint before anything else, the first one first."""
         self.revocation_answer: Answer | None = None
         """Answered by the revocation endpoint in place of everything else."""
+        self.revocation_delay_seconds = 0.0
         self.echoes_credential = False
         """Whether the API tells what it was sent, the credential included."""
         self.userinfo_failures = 0
@@ -87,6 +88,8 @@ class OAuthProvider(LocalServer):
         handler = route.get(request.path)
         if handler is None:
             return Answer.json({"error": "not_found"}, 404)
+        if request.path == "/revoke":
+            time.sleep(self.revocation_delay_seconds)
         if request.path == "/token":
             self.token_requests.append(request.form())
             time.sleep(self.token_delay_seconds)
