@@ -56,7 +56,7 @@ struct ReceiptCommand: AsyncParsableCommand {
             do {
                 let claims = try DeprovisioningReceipt.claims(of: receipt, keySet: keySet)
                 switch output {
-                case .json: Terminal.print(JSON.object(claims).text)
+                case .json: Terminal.print(Self.escaped(JSON.object(claims).text))
                 case .table: Self.lines(claims).forEach(Terminal.print)
                 }
             } catch {
@@ -78,7 +78,8 @@ struct ReceiptCommand: AsyncParsableCommand {
                 ("App", text(claims["app_id"])),
                 (
                     "Trigger",
-                    claims["trigger"]?.object?.members.map { "\($0.name) \(text($0.value))" }.joined(separator: ", ")
+                    claims["trigger"]?.object?.members.map { "\(Self.printable($0.name)) \(text($0.value))" }.joined(
+                        separator: ", ")
                         ?? "-"
                 ),
                 ("Deprovisioned at", text(claims["deprovisioned_at"])),
@@ -89,9 +90,24 @@ struct ReceiptCommand: AsyncParsableCommand {
             return ["The receipt holds."] + rows.map { $0.padding(toLength: 18, withPad: " ", startingAt: 0) + $1 }
         }
 
-        /// Names come from outside, and a terminal obeys control characters.
+        /// Texts come from outside, and a terminal obeys some of their characters.
         private static func printable(_ text: String) -> String {
-            String(text.unicodeScalars.map { $0.properties.generalCategory == .control ? "?" : Character($0) })
+            String(
+                text.unicodeScalars.map { scalar in
+                    switch scalar.properties.generalCategory {
+                    case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .surrogate, .unassigned:
+                        "?"
+                    default: Character(scalar)
+                    }
+                })
+        }
+
+        /// The same JSON in ASCII.
+        private static func escaped(_ json: String) -> String {
+            json.utf16.map { unit in
+                (0x20..<0x7F).contains(unit)
+                    ? String(UnicodeScalar(UInt8(unit))) : "\\u" + String(0x10000 + Int(unit), radix: 16).dropFirst()
+            }.joined()
         }
     }
 }

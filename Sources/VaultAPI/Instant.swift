@@ -1,15 +1,30 @@
-/// A point in time in whole milliseconds since 1970-01-01T00:00:00Z, the unit that rows, tokens and events share.
+/// A point in time in whole milliseconds since 1970-01-01T00:00:00Z, the unit that rows, tokens and events share. What lies
+/// outside of the years 0000 to 9999, which are those of RFC 3339, becomes their first or last millisecond.
 package struct Instant: Sendable, Hashable, Comparable {
     package let milliseconds: Int64
 
-    package init(milliseconds: Int64) { self.milliseconds = milliseconds }
-    package init(seconds: Int64) { milliseconds = seconds.multipliedReportingOverflow(by: 1000).partialValue }
+    private static let millisecondsMin: Int64 = -62_167_219_200_000
+    private static let millisecondsMax: Int64 = 253_402_300_799_999
+
+    package init(milliseconds: Int64) {
+        self.milliseconds = min(max(milliseconds, Self.millisecondsMin), Self.millisecondsMax)
+    }
+
+    package init(seconds: Int64) { self = Instant(milliseconds: 0).adding(seconds: seconds) }
 
     /// Whole seconds since the epoch, rounded down (the unit of RFC 7519 NumericDate).
     package var seconds: Int64 { milliseconds >= 0 ? milliseconds / 1000 : (milliseconds - 999) / 1000 }
 
-    package func adding(seconds: Int64) -> Instant { Instant(milliseconds: milliseconds + seconds * 1000) }
-    package func adding(milliseconds delta: Int64) -> Instant { Instant(milliseconds: milliseconds + delta) }
+    package func adding(seconds: Int64) -> Instant {
+        let (delta, isTooFar) = seconds.multipliedReportingOverflow(by: 1000)
+        return adding(milliseconds: isTooFar ? (seconds < 0 ? .min : .max) : delta)
+    }
+
+    package func adding(milliseconds delta: Int64) -> Instant {
+        let (sum, isTooFar) = milliseconds.addingReportingOverflow(delta)
+        return Instant(milliseconds: isTooFar ? (delta < 0 ? .min : .max) : sum)
+    }
+
     package static func < (left: Instant, right: Instant) -> Bool { left.milliseconds < right.milliseconds }
 }
 

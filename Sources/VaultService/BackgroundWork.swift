@@ -66,6 +66,7 @@ package struct RevocationWorker: Service {
                 while !Task.isCancelled {
                     do {
                         try await vault.forgetDestructions()
+                        await vault.emptyOwedLog()
                         try vault.prepareRevocationKey()
                         try await vault.startDueRevocations { group.addTask(operation: $0) }
                     } catch {

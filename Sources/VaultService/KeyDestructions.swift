@@ -14,6 +14,8 @@ actor KeyDestructions {
     private var waiting: Task<Void, any Error>?
     /// Carried out, with intents that are still stored. Lost with the process: then it is done again.
     private var notes: [Note] = []
+    /// Whether the database's log may still hold pages as they were before: somebody was reading it.
+    private(set) var owesEmptyLog = false
     private var lastNumber = 0
 
     /// Returns when a round is over that began after this call. `round` is told what it need not do again, and answers what
@@ -34,6 +36,8 @@ actor KeyDestructions {
         waiting = next
         try await next.value
     }
+
+    func noteLog(isEmpty: Bool) { owesEmptyLog = !isEmpty }
 
     func carriedOut() -> [Note] { notes }
 

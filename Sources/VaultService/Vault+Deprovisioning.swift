@@ -72,13 +72,20 @@ extension Vault {
         try await keyDestructions.join { carriedOut in
             let pending = try read { try $0.pendingDestructions() }.removing(carriedOut)
             guard !pending.isEmpty else { return nil }
-            // The ciphertexts were overwritten in the database; its log loses its copies as well, while the keys go.
+            // The ciphertexts were overwritten in the database; its log loses its copies as well, while the keys go. Who reads
+            // the log at length keeps nobody waiting: it is tried again, and nothing opens what is in it.
             async let isLogEmpty = emptyDatabaseLog()
             do { try await keys.carryOut(pending) } catch let error as StoreError { throw Self.unavailable(error) }
             let time = now()
-            // While a reader holds the log, the intents stay and the next round tries again.
-            return await isLogEmpty ? (pending, at: time) : nil
+            await keyDestructions.noteLog(isEmpty: isLogEmpty)
+            return (pending, at: time)
         }
+    }
+
+    /// What a round could not do, because somebody was reading.
+    func emptyOwedLog() async {
+        guard await keyDestructions.owesEmptyLog else { return }
+        await keyDestructions.noteLog(isEmpty: await emptyDatabaseLog())
     }
 
     /// Forgets the intents that were carried out, and notes when. Nobody who waits for the destruction waits for this.

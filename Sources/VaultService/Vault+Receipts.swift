@@ -18,13 +18,20 @@ package struct DeprovisioningReceipt: Sendable {
     package static func claims(of receipt: String, keySet: JSON) throws(ReceiptError) -> JSONObject {
         let keys: JSONWebKeySet
         do { keys = try JSONWebKeySet(parsing: keySet) } catch { throw .keySet(error.reason) }
+        let claims: JSONObject
         do {
             let signature = try JSONWebSignature(compact: receipt, purpose: .statement(type: type))
             try signature.verify(with: keys)
-            return signature.claims
+            claims = signature.claims
+        } catch .unknownKey {
+            throw .receipt("no key of the set has its key id")
         } catch {
             throw .receipt(error.reason)
         }
+        guard ["iss", "sub", "app_id", "deprovisioned_at"].allSatisfy({ claims[$0]?.string != nil }) else {
+            throw .receipt("it does not say who was deprovisioned when")
+        }
+        return claims
     }
 }
 

@@ -132,7 +132,11 @@ extension Vault {
         in transaction: Transaction
     ) throws {
         let time = now()
-        let deliveryID = event.deliveryID ?? Self.digestID(JSON.object(event.source).text)
+        // Without an id, what says the same of the same time is the same event; without a time, nothing is.
+        let deliveryID =
+            event.deliveryID
+            ?? (event.occurredAt == nil
+                ? "received:" + DeliveryID().text : Self.digestID(JSON.object(event.source).text))
         guard try !transaction.hasDelivery(identityProviderID: provider.id, deliveryID: deliveryID) else { return }
         // A date in the future would outweigh every event to come.
         var event = event

@@ -68,6 +68,7 @@ package struct Vault: Sendable {
     package func recover() async throws {
         try await finishKeyDestructions()
         try await forgetDestructions()
+        await emptyDatabaseLog()
         try await destroyOrphanedRevocationKeys()
         try await maintainSigningKeys()
         // Before anything is appended to it.

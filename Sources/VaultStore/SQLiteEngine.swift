@@ -82,10 +82,13 @@ struct SQLiteEngine: Sendable {
     private let pool: DatabasePool
     private let commits: CommitQueue
 
+    private static let busyMillisecondsMax = 5000
+    private static let checkpointMillisecondsMax = 250
+
     init(path: String) throws {
         do {
             var configuration = GRDB.Configuration()
-            configuration.busyMode = .timeout(5)
+            configuration.busyMode = .timeout(Double(Self.busyMillisecondsMax) / 1000)
             configuration.foreignKeysEnabled = true
             configuration.publicStatementArguments = false
             configuration.prepareDatabase { database in
@@ -145,7 +148,12 @@ struct SQLiteEngine: Sendable {
 
     private func emptyLog() throws {
         try Transaction.translatingErrors {
-            _ = try pool.writeWithoutTransaction { try $0.checkpoint(.truncate) }
+            try pool.writeWithoutTransaction { database in
+                // Short: all other writes wait meanwhile.
+                try database.execute(sql: "PRAGMA busy_timeout = \(Self.checkpointMillisecondsMax)")
+                defer { try? database.execute(sql: "PRAGMA busy_timeout = \(Self.busyMillisecondsMax)") }
+                _ = try database.checkpoint(.truncate)
+            }
         }
     }
 

@@ -101,6 +101,21 @@ struct FieldsTests {
 }
 
 struct InstantTests {
+    @Test("every number makes a time that can be written and calculated with")
+    func extremes() {
+        for number in [Int64.min, Int64.max, -(1 << 60), 1 << 60, -62_167_219_200_001, 253_402_300_800_000] {
+            let isEarly = number < 0
+            for time in [
+                Instant(milliseconds: number), Instant(seconds: number), Instant(seconds: 0).adding(seconds: number),
+            ] {
+                #expect(time.rfc3339 == (isEarly ? "0000-01-01T00:00:00Z" : "9999-12-31T23:59:59.999Z"))
+                #expect(Instant(rfc3339: time.rfc3339) == time)
+                #expect(time.adding(milliseconds: isEarly ? .min : .max) == time)
+                #expect(time.seconds <= time.milliseconds || isEarly)
+            }
+        }
+    }
+
     @Test(
         "RFC 3339 is read and written",
         arguments: [

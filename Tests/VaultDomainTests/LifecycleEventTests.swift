@@ -58,6 +58,7 @@ struct LifecycleEventTests {
         #expect(try event("PATCH", "/api/v2/users/auth0%7Cgrace/roles", #"{"blocked":true}"#, 200).effect == .ignore)
         #expect(try event("PATCH", "/api/v2/clients/x", #"{"blocked":true}"#, 200).effect == .ignore)
         #expect(try event("PATCH", "/api/v2/clients/x", #"{"blocked":true}"#, 200).subject == nil)
+        #expect(try event("PATCH", "/api/v2/users/x?a=/#b", #"{"blocked":true}"#, 200).subject == "x")
     }
 
     @Test("row 47: a batch comes as array, as one object, as lines, wrapped or bare, with an id or without")

@@ -12,6 +12,7 @@ from alter_sdk import GrantDeletedError, PolicyViolationError
 from joserfc import jws
 from joserfc.jwk import KeySet
 
+from harness.jose import SigningKey, compact, encoded
 from harness.local_http import Answer
 from harness.management import Management, ManagementError
 from harness.oauth_provider import OAuthProvider
@@ -246,6 +247,19 @@ def test_the_command_verifies_offline_with_the_data_folder_or_a_saved_key_set(au
     head, body, signature = answer["receipt"].split(".")
     assertion = wait(world.app.assert_identity(audience="https://x.test")).token
     bent = tmp_path / "bent.jws"
+    hostile = SigningKey("k", "ES256")
+    keys_of_mine = tmp_path / "mine.json"
+    keys_of_mine.write_text(json.dumps({"keys": [hostile.jwk()]}))
+    odd = {"iss": "x", "sub": "s", "app_id": "a", "deprovisioned_at": "t", "user": {"subject": "\x1b[2J\u202e\u2028"}}
+    for claims, code in (odd | {"trigger": {"\x1b]0;x\nIssued by": "y"}}, 0), ({}, 1), ({"iss": 7}, 1):
+        head_of_mine = {"alg": "ES256", "typ": "deprovisioning-receipt+jwt", "kid": "k"}
+        bent.write_text(compact(encoded(head_of_mine), encoded(claims), hostile.sign))
+        for output in "table", "json":
+            shown = verify(world, str(bent), "--keys", str(keys_of_mine), "--output", output)
+            assert shown.returncode == code
+            lines = shown.stdout.splitlines()
+            assert all(line.isprintable() for line in lines), "nothing that a terminal obeys"
+            assert [line for line in lines if line.startswith("Issued by")] in ([], ["Issued by         x"])
     for text in (
         *(f"{head}.{body[:-4]}AAAA.{signature}", f"{head}.{body}.{signature[:-4]}AAAA", f"{head}.{body}.", body, ""),
         *("{}", '{"receipt": 7}', assertion),

@@ -603,7 +603,49 @@ def test_the_log_keeps_no_profile_of_anybody(clerk):
     assert not any(text in sources for text in ("new@corp.test", "Conformance", "engineering"))
 
 
+@pytest.mark.parametrize("moment", [-(2**60), 2**60, -(2**63), 2**63 - 1, -1, 0])
+def test_times_that_never_were_stop_nothing(clerk, moment):
+    world, endpoint = clerk
+    see(world, "alice", org_ids=["org_1"]), see(world, "bob")
+    for event in endpoint.user_updated("bob"), endpoint.membership_deleted("org_2"), endpoint.user_deleted():
+        event["timestamp"] = moment
+        event["data"]["updated_at"] = moment
+        assert endpoint.send(event).status_code == 204
+    assert len(status(world)["deliveries"]) == 3
+    assert world.user()["status"] == "deprovisioned"
+    receipt = world.management.get(f"{world.path}/users/{world.user()['id']}/deprovisioning-receipt")["receipt"]
+    assert receipt.count(".") == 2
+
+
+def test_events_without_id_and_time_are_never_taken_for_repeats(auth0):
+    world, stream = auth0
+    see(world)
+    for kind, left in ("ublkdu", "suspended"), ("ubuu", "active"), ("ublkdu", "suspended"):
+        body = {"type": kind, "user_id": world.subject()}
+        assert requests.post(stream.url, json=body, headers={"Authorization": stream.secret}, timeout=10).ok
+        assert world.user()["status"] == left
+
+
 # When the vault cannot
+
+
+def test_who_reads_the_database_at_length_keeps_no_deprovisioning_waiting(auth0):
+    world, stream = auth0
+    for name in "alice", "bob":
+        world.connect(world.jwt(name), account=name)
+    reader = sqlite3.connect(f"file:{world.server.data}/sallyport.db?mode=ro", uri=True, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM users").fetchone()
+    try:
+        for name in "alice", "bob":
+            before = time.monotonic()
+            assert stream.send(stream.event(name=name), authorization=stream.secret).status_code == 204
+            assert time.monotonic() - before < 2
+    finally:
+        reader.execute("ROLLBACK")
+        reader.close()
+    log = world.server.data / "sallyport.db-wal"
+    eventually(lambda: log.stat().st_size < 200_000, "the log is emptied once the reader is gone")
 
 
 def test_row_59_a_delivery_that_cannot_be_stored_is_not_acknowledged_and_works_when_it_is_sent_again(auth0):

@@ -20,7 +20,8 @@ enum Auth0LogStream {
         source["details"] = details(data).map(JSON.object)
         return LifecycleEvent(
             deliveryID: logID?.string, type: type, subject: subject,
-            occurredAt: data["date"]?.string.flatMap(Instant.init(rfc3339:)), effect: effect, note: note, source: source
+            occurredAt: data["date"]?.string.flatMap(Instant.init(rfc3339:)).flatMap(LifecycleEvent.plausible),
+            effect: effect, note: note, source: source
         )
     }
 
@@ -57,8 +58,9 @@ enum Auth0LogStream {
             (200...299).contains(status)
         else { return nothing }
         let prefix = "/api/v2/users/"
-        guard path.hasPrefix(prefix), let subject = String(path.dropFirst(prefix.count)).removingPercentEncoding,
-            !subject.isEmpty, !path.dropFirst(prefix.count).contains("/")
+        let segment = path.dropFirst(prefix.count).prefix { $0 != "?" && $0 != "#" }
+        guard path.hasPrefix(prefix), !segment.contains("/"), let subject = String(segment).removingPercentEncoding,
+            !subject.isEmpty
         else { return nothing }
         switch (method, request["body"]?["blocked"]?.bool) {
         case ("DELETE", _): return (subject, .deprovision, "an administrator deleted the user")

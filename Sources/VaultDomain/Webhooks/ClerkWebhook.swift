@@ -45,15 +45,16 @@ enum ClerkWebhook {
 
     /// A membership's own time is when it was last changed, which may be long before it ended.
     private static func time(_ type: String, _ item: JSONObject, _ data: JSONObject) -> Instant? {
-        let updated = data["updated_at"]?.number?.integer.map(instant)
-        let sent = item["timestamp"]?.number?.integer.map(instant)
+        let updated = data["updated_at"]?.number?.integer.flatMap(instant)
+        let sent = item["timestamp"]?.number?.integer.flatMap(instant)
         guard let updated, let sent, !type.hasPrefix("user.") else { return updated ?? sent }
         return max(updated, sent)
     }
 
     /// Clerk's examples use seconds, its deliveries milliseconds.
-    private static func instant(_ value: Int64) -> Instant {
-        value < 100_000_000_000 ? Instant(seconds: value) : Instant(milliseconds: value)
+    private static func instant(_ value: Int64) -> Instant? {
+        LifecycleEvent.plausible(
+            (0..<100_000_000_000).contains(value) ? Instant(seconds: value) : Instant(milliseconds: value))
     }
 
     private static func known(_ data: JSONObject) -> JSONObject {

@@ -37,6 +37,9 @@ extension LifecycleEvent {
         (1...255).contains(text.utf8.count) && text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
     }
 
+    /// The time, if an event can be from it: what lies before 1970 says nothing.
+    static func plausible(_ time: Instant) -> Instant? { time.milliseconds >= 0 ? time : nil }
+
     /// The subject, if it can be one of a user of ours.
     package var usableSubject: String? {
         subject.flatMap { (1...255).contains($0.unicodeScalars.count) && !$0.utf8.contains(0) ? $0 : nil }
