@@ -23,10 +23,9 @@ package enum WebhookSignature {
     package static func isAuthentic(
         id: String, timestamp: String, signatures: String, body: [UInt8], secret: Secret, nowSeconds: Int64
     ) -> Bool {
-        guard !id.isEmpty, timestamp.utf8.count <= 12, timestamp.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }),
-            let seconds = Int64(timestamp), abs(seconds - nowSeconds) <= toleranceSeconds,
-            let key = signingKey(secret)
-        else { return false }
+        guard !id.isEmpty, isFresh(timestamp: timestamp, nowSeconds: nowSeconds), let key = signingKey(secret) else {
+            return false
+        }
         let message = Array("\(id).\(timestamp).".utf8) + body
         let expected = Array(HMAC<SHA256>.authenticationCode(for: message, using: key))
         var isAuthentic = false
@@ -35,6 +34,14 @@ package enum WebhookSignature {
             if ConstantTime.areEqual(Array(presented), expected) { isAuthentic = true }
         }
         return isAuthentic
+    }
+
+    /// Whether the timestamp of a message is one, in whole seconds, and of now.
+    package static func isFresh(timestamp: String, nowSeconds: Int64) -> Bool {
+        guard timestamp.utf8.count <= 12, timestamp.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }),
+            let seconds = Int64(timestamp)
+        else { return false }
+        return abs(seconds - nowSeconds) <= toleranceSeconds
     }
 
     /// Whether the text can serve as a Svix secret: `whsec_` and base64 of 16 to 64 bytes.

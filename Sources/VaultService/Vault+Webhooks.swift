@@ -33,14 +33,28 @@ package struct WebhookDelivery: Sendable {
 }
 
 extension Vault {
-    /// Applies a delivery. Throws 404 for an unknown address, 401 for a wrong secret, 400 when nothing in it is valid.
-    package func receive(_ delivery: WebhookDelivery) async throws {
-        let (provider, app) = try read { transaction in
-            guard let provider = try transaction.identityProvider(webhookEndpointID: delivery.endpointID),
+    /// Refuses a delivery by its head alone, so that nothing more of it is read: 404 for an unknown address, 401 for a wrong
+    /// secret, or for a signature that cannot be one, whatever the body.
+    package func admit(_ head: WebhookDelivery) throws {
+        let (provider, app) = try endpoint(head.endpointID)
+        guard provider.type == .clerk else { return _ = try authenticate(head, provider: provider, app: app) }
+        guard provider.webhooksEnabledAt != nil, let svix = Self.svixHeaders(head),
+            WebhookSignature.isFresh(timestamp: svix.timestamp, nowSeconds: now().seconds)
+        else { throw Self.refused }
+    }
+
+    private func endpoint(_ id: String) throws -> (provider: IdentityProviderRecord, app: AppRecord) {
+        try read { transaction in
+            guard let provider = try transaction.identityProvider(webhookEndpointID: id),
                 let app = try transaction.app(provider.appID)
             else { throw Self.notFound }
             return (provider, app)
         }
+    }
+
+    /// Applies a delivery. Throws 404 for an unknown address, 401 for a wrong secret, 400 when nothing in it is valid.
+    package func receive(_ delivery: WebhookDelivery) async throws {
+        let (provider, app) = try endpoint(delivery.endpointID)
         let messageID = try authenticate(delivery, provider: provider, app: app)
         try await webhookTurnstile.pass(provider.id) {
             // It may have waited: what was set up meanwhile counts.
@@ -112,19 +126,27 @@ extension Vault {
         let secret = try openForApp(
             app, sealed, purpose: Self.webhookPurpose, record: provider.id.text, version: provider.webhookVersion)
         if provider.type == .clerk {
-            guard let id = delivery.header("svix-id", "webhook-id"), id.utf8.count <= 255,
-                let timestamp = delivery.header("svix-timestamp", "webhook-timestamp"),
-                let signatures = delivery.header("svix-signature", "webhook-signature"),
+            guard let svix = Self.svixHeaders(delivery),
                 WebhookSignature.isAuthentic(
-                    id: id, timestamp: timestamp, signatures: signatures, body: delivery.body, secret: secret,
-                    nowSeconds: now().seconds)
+                    id: svix.id, timestamp: svix.timestamp, signatures: svix.signatures, body: delivery.body,
+                    secret: secret, nowSeconds: now().seconds)
             else { throw Self.refused }
-            return id
+            return svix.id
         }
         guard let authorization = delivery.header("authorization"),
             WebhookSignature.isAuthentic(authorization: authorization, secret: secret)
         else { throw Self.refused }
         return nil
+    }
+
+    private static func svixHeaders(_ delivery: WebhookDelivery) -> (
+        id: String, timestamp: String, signatures: String
+    )? {
+        guard let id = delivery.header("svix-id", "webhook-id"), LifecycleEvent.isDeliveryID(id),
+            let timestamp = delivery.header("svix-timestamp", "webhook-timestamp"),
+            let signatures = delivery.header("svix-signature", "webhook-signature")
+        else { return nil }
+        return (id, timestamp, signatures)
     }
 
     private func apply(

@@ -88,6 +88,16 @@ def test_row_45_two_authorization_headers_are_nobodys(auth0):
     assert world.user()["status"] == "active"
 
 
+def test_row_45_of_a_delivery_with_a_wrong_secret_nothing_more_is_read(auth0, clerk):
+    for stream, wrong in (auth0[1], "Authorization: wrong"), (clerk[1], "svix-id: msg_1"):
+        address = urlsplit(stream.url)
+        head = f"POST {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\n{wrong}\r\nContent-Length: 9000000\r\n\r\n"
+        with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+            connection.sendall(head.encode())
+            answer = connection.makefile("rb").read()
+        assert answer.split(b" ")[1] == b"401" and b"connection: close" in answer.lower()
+
+
 def test_row_46_a_rotated_secret_is_refused_from_that_moment_for_clerk_as_well(clerk):
     world, endpoint = clerk
     see(world)

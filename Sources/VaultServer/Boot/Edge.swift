@@ -107,11 +107,15 @@ struct Edge: HTTPResponder {
                 path.hasPrefix("/sdk/")
                 ? .sdk : path.hasPrefix("/api/v1/") ? .management : path.hasPrefix("/wallet/") ? .wallet : .open
         }
-        let body = try await collectBody(request, limit: bodyLimit(area, path: path))
-        let exchange = Exchange(
+        var exchange = Exchange(
             method: method, path: path, rawQuery: parts.count == 2 ? parts[1] : nil, headers: Self.headers(request),
-            body: body,
-            origin: origin)
+            body: [], origin: origin)
+        if case .route(let found, let parameters) = openMatch, let admit = found.admit {
+            route = found.template
+            exchange.parameters = parameters
+            do { try admit(exchange) } catch let error as VaultError { throw UnreadBody(error: error) }
+        }
+        exchange.body = try await collectBody(request, limit: bodyLimit(area, path: path))
         switch area {
         case .open:
             return try await handle(openMatch, exchange, Visitor(origin: origin), route: &route)
@@ -127,7 +131,7 @@ struct Edge: HTTPResponder {
             let caller = try operatorCaller(exchange)
             return try await handle(management.match(method: method, path: path), exchange, caller, route: &route)
         case .sdk:
-            let signed = SignedRequest(method: method, target: target, headers: exchange.headers, body: body)
+            let signed = SignedRequest(method: method, target: target, headers: exchange.headers, body: exchange.body)
             let caller = try await vault.authenticate(signed, origin: origin)
             var answer: Answer
             do {
@@ -215,6 +219,7 @@ struct Edge: HTTPResponder {
     private struct UnreadBody: Error {
         let error: VaultError
 
+        init(error: VaultError) { self.error = error }
         init(_ code: ErrorCode, _ message: String) { error = VaultError(code, message) }
     }
 

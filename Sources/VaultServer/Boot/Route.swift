@@ -13,7 +13,7 @@ struct Exchange: Sendable {
     let path: String
     let rawQuery: String?
     let headers: [(name: String, value: String)]
-    let body: [UInt8]
+    var body: [UInt8]
     let origin: RequestOrigin
     /// Values of the `{…}` segments, percent-decoded.
     var parameters: [String: String] = [:]
@@ -77,6 +77,8 @@ struct Route<Caller: Sendable>: Sendable {
     private(set) var query: [RouteField] = []
     private(set) var body: [RouteField]?
     private(set) var answer: RouteAnswer?
+    /// Throws for a request whose head alone says that it is refused: its body is not read.
+    private(set) var admit: (@Sendable (Exchange) throws -> Void)?
     let handle: @Sendable (Caller, Exchange) async throws -> Answer
 
     init(
@@ -90,6 +92,7 @@ struct Route<Caller: Sendable>: Sendable {
         self.handle = handle
     }
 
+    func admitting(_ admit: @escaping @Sendable (Exchange) throws -> Void) -> Route { with { $0.admit = admit } }
     func taking(query: [RouteField]) -> Route { with { $0.query += query } }
     func taking(body: [RouteField]) -> Route { with { $0.body = body } }
     func answering(_ schema: String) -> Route { with { $0.answer = .one(schema) } }

@@ -8,12 +8,16 @@ struct WebhookRoutes: Sendable {
     var routes: [Route<Visitor>] {
         [
             Route("POST", "/webhooks/idp/{endpoint_id}", "Receive lifecycle events", status: 204) { _, exchange in
-                try await vault.receive(
-                    WebhookDelivery(
-                        endpointID: exchange.parameter("endpoint_id"), headers: exchange.headers, body: exchange.body,
-                        origin: exchange.origin))
+                try await vault.receive(exchange.delivery)
                 return .noContent
             }
+            .admitting { try vault.admit($0.delivery) }
         ]
+    }
+}
+
+extension Exchange {
+    fileprivate var delivery: WebhookDelivery {
+        WebhookDelivery(endpointID: parameter("endpoint_id"), headers: headers, body: body, origin: origin)
     }
 }
