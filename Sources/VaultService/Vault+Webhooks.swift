@@ -6,18 +6,16 @@ import VaultStore
 // Lifecycle events pushed by identity providers. Authenticated over the raw bytes, applied in one transaction, and
 // answered only when the effect is durable and the keys are destroyed.
 
-/// A delivery as it came in.
-package struct WebhookDelivery: Sendable {
+/// A delivery before its body is read.
+package struct WebhookHead: Sendable {
     package let endpointID: String
     /// Names in lower case; repeated fields as repeated elements.
     package let headers: [(name: String, value: String)]
-    package let body: [UInt8]
     package let origin: RequestOrigin
 
-    package init(endpointID: String, headers: [(name: String, value: String)], body: [UInt8], origin: RequestOrigin) {
+    package init(endpointID: String, headers: [(name: String, value: String)], origin: RequestOrigin) {
         self.endpointID = endpointID
         self.headers = headers
-        self.body = body
         self.origin = origin
     }
 
@@ -33,38 +31,56 @@ package struct WebhookDelivery: Sendable {
 }
 
 extension Vault {
-    /// Refuses a delivery by its head alone, so that nothing more of it is read: 404 for an unknown address, 401 for a wrong
-    /// secret, or for a signature that cannot be one, whatever the body.
-    package func admit(_ head: WebhookDelivery) throws {
-        let (provider, app) = try endpoint(head.endpointID)
-        guard provider.type == .clerk else { return _ = try authenticate(head, provider: provider, app: app) }
-        guard provider.webhooksEnabledAt != nil, let svix = Self.svixHeaders(head),
-            WebhookSignature.isFresh(timestamp: svix.timestamp, nowSeconds: now().seconds)
-        else { throw Self.refused }
-    }
-
-    private func endpoint(_ id: String) throws -> (provider: IdentityProviderRecord, app: AppRecord) {
-        try read { transaction in
-            guard let provider = try transaction.identityProvider(webhookEndpointID: id),
+    /// Applies a delivery. Throws 404 for an unknown address, 401 for a wrong secret, 400 when nothing in it is valid. Of
+    /// one that its head refuses the body is not read.
+    package func receive(_ head: WebhookHead, body: () async throws -> [UInt8]) async throws {
+        let (provider, app) = try read { transaction in
+            guard let provider = try transaction.identityProvider(webhookEndpointID: head.endpointID),
                 let app = try transaction.app(provider.appID)
             else { throw Self.notFound }
             return (provider, app)
         }
+        let delivery = try await authenticated(head, body: body, provider: provider, app: app)
+        // It may wait here, so that the transaction looks at the provider again.
+        try await webhookTurnstile.pass(provider.id) {
+            try await apply(delivery, provider: provider, app: app, origin: head.origin)
+        }
     }
 
-    /// Applies a delivery. Throws 404 for an unknown address, 401 for a wrong secret, 400 when nothing in it is valid.
-    package func receive(_ delivery: WebhookDelivery) async throws {
-        let (provider, app) = try endpoint(delivery.endpointID)
-        let messageID = try authenticate(delivery, provider: provider, app: app)
-        try await webhookTurnstile.pass(provider.id) {
-            // It may have waited: what was set up meanwhile counts.
-            let provider = try read { try Self.stillTrusted(provider, in: $0) }
-            try await apply(delivery, messageID: messageID, provider: provider, app: app)
-        }
+    private struct Delivery {
+        let body: [UInt8]
+        /// The message's own id where the scheme has one.
+        let messageID: String?
     }
 
     private static var refused: VaultError {
         VaultError(.unauthenticated, "The webhook's authentication does not hold.")
+    }
+
+    private func authenticated(
+        _ head: WebhookHead, body: () async throws -> [UInt8], provider: IdentityProviderRecord, app: AppRecord
+    ) async throws -> Delivery {
+        guard let sealed = provider.webhookSecret, provider.webhooksEnabledAt != nil else { throw Self.refused }
+        let secret = try openForApp(
+            app, sealed, purpose: Self.webhookPurpose, record: provider.id.text, version: provider.webhookVersion)
+        guard provider.type == .clerk else {
+            guard let authorization = head.header("authorization"),
+                WebhookSignature.isAuthentic(authorization: authorization, secret: secret)
+            else { throw Self.refused }
+            return Delivery(body: try await body(), messageID: nil)
+        }
+        guard let id = head.header("svix-id", "webhook-id"), LifecycleEvent.isDeliveryID(id),
+            let timestamp = head.header("svix-timestamp", "webhook-timestamp"),
+            let signatures = head.header("svix-signature", "webhook-signature"),
+            WebhookSignature.isFresh(timestamp: timestamp, nowSeconds: now().seconds)
+        else { throw Self.refused }
+        let bytes = try await body()
+        guard
+            WebhookSignature.isAuthentic(
+                id: id, timestamp: timestamp, signatures: signatures, body: bytes, secret: secret,
+                nowSeconds: now().seconds)
+        else { throw Self.refused }
+        return Delivery(body: bytes, messageID: id)
     }
 
     /// The provider as it is now. Throws when the secret that a delivery came with has died since: rotated, disabled, removed.
@@ -74,14 +90,17 @@ extension Vault {
         guard let current = try transaction.identityProvider(appID: provider.appID), current.id == provider.id,
             current.webhookVersion == provider.webhookVersion, current.webhooksEnabledAt != nil
         else { throw refused }
+        guard current.eventMap == provider.eventMap else {
+            throw VaultError(.serviceUnavailable, "The event map was just changed.", retryAfterSeconds: 1)
+        }
         return current
     }
 
-    private func apply(
-        _ delivery: WebhookDelivery, messageID: String?, provider: IdentityProviderRecord, app: AppRecord
-    ) async throws {
+    private func apply(_ delivery: Delivery, provider: IdentityProviderRecord, app: AppRecord, origin: RequestOrigin)
+        async throws
+    {
         let batch = LifecycleReader(provider.type, map: provider.eventMap)
-            .batch(body: delivery.body, messageID: messageID)
+            .batch(body: delivery.body, messageID: delivery.messageID)
         if !batch.invalid.isEmpty { try await logInvalid(batch.invalid, provider: provider) }
         guard !batch.events.isEmpty else {
             throw VaultError(.invalidRequest, "The delivery holds no event that can be read.")
@@ -91,9 +110,9 @@ extension Vault {
             let part = rest.prefix(Limits.webhookEventsPerTransaction)
             rest = rest.dropFirst(part.count)
             try await write { transaction in
-                _ = try Self.stillTrusted(provider, in: transaction)
+                let provider = try Self.stillTrusted(provider, in: transaction)
                 for event in part {
-                    try self.apply(event, provider: provider, app: app, origin: delivery.origin, in: transaction)
+                    try self.apply(event, provider: provider, app: app, origin: origin, in: transaction)
                 }
             }
         }
@@ -117,37 +136,6 @@ extension Vault {
 
     /// Identifies what came without an id of its own.
     private static func digestID(_ text: String) -> String { "sha256:" + Hex.encode(Digest.sha256(Array(text.utf8))) }
-
-    /// The message's own id where the scheme has one.
-    private func authenticate(_ delivery: WebhookDelivery, provider: IdentityProviderRecord, app: AppRecord) throws
-        -> String?
-    {
-        guard let sealed = provider.webhookSecret, provider.webhooksEnabledAt != nil else { throw Self.refused }
-        let secret = try openForApp(
-            app, sealed, purpose: Self.webhookPurpose, record: provider.id.text, version: provider.webhookVersion)
-        if provider.type == .clerk {
-            guard let svix = Self.svixHeaders(delivery),
-                WebhookSignature.isAuthentic(
-                    id: svix.id, timestamp: svix.timestamp, signatures: svix.signatures, body: delivery.body,
-                    secret: secret, nowSeconds: now().seconds)
-            else { throw Self.refused }
-            return svix.id
-        }
-        guard let authorization = delivery.header("authorization"),
-            WebhookSignature.isAuthentic(authorization: authorization, secret: secret)
-        else { throw Self.refused }
-        return nil
-    }
-
-    private static func svixHeaders(_ delivery: WebhookDelivery) -> (
-        id: String, timestamp: String, signatures: String
-    )? {
-        guard let id = delivery.header("svix-id", "webhook-id"), LifecycleEvent.isDeliveryID(id),
-            let timestamp = delivery.header("svix-timestamp", "webhook-timestamp"),
-            let signatures = delivery.header("svix-signature", "webhook-signature")
-        else { return nil }
-        return (id, timestamp, signatures)
-    }
 
     private func apply(
         _ event: LifecycleEvent, provider: IdentityProviderRecord, app: AppRecord, origin: RequestOrigin,

@@ -265,7 +265,9 @@ enum Schema {
         // What a grant was given for; it stays when the credential is deleted.
         "ALTER TABLE grants ADD COLUMN credential_ref TEXT",
         "UPDATE grants SET credential_ref = credential_id",
-        "CREATE INDEX revocations_by_deprovisioning ON revocations (deprovisioning_id)",
+        "DROP INDEX revocations_due",
+        "DROP INDEX revocations_by_grant",
+        "CREATE INDEX revocations_by_deprovisioning ON revocations (deprovisioning_id) WHERE deprovisioning_id IS NOT NULL",
         "CREATE INDEX revocations_by_credential ON revocations (credential_id)",
         "CREATE INDEX revocations_by_key ON revocations (data_key_id) WHERE data_key_id IS NOT NULL",
         """

@@ -32,7 +32,8 @@ package struct LifecycleEventMap: Sendable, Equatable {
         self.changes = changes
     }
 
-    package static func == (one: LifecycleEventMap, other: LifecycleEventMap) -> Bool { one.json == other.json }
+    /// For maps of the same type of provider.
+    package static func == (one: LifecycleEventMap, other: LifecycleEventMap) -> Bool { one.changes == other.changes }
 
     package func action(_ eventType: String) -> LifecycleAction {
         changes[eventType]?.string.flatMap(LifecycleAction.init) ?? defaultAction(eventType) ?? .ignore

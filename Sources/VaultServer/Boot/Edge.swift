@@ -107,15 +107,22 @@ struct Edge: HTTPResponder {
                 path.hasPrefix("/sdk/")
                 ? .sdk : path.hasPrefix("/api/v1/") ? .management : path.hasPrefix("/wallet/") ? .wallet : .open
         }
-        var exchange = Exchange(
-            method: method, path: path, rawQuery: parts.count == 2 ? parts[1] : nil, headers: Self.headers(request),
-            body: [], origin: origin)
-        if case .route(let found, let parameters) = openMatch, let admit = found.admit {
-            route = found.template
-            exchange.parameters = parameters
-            do { try admit(exchange) } catch let error as VaultError { throw UnreadBody(error: error) }
+        let limit = bodyLimit(area, path: path)
+        func exchange(body: [UInt8], late: LateBody? = nil) -> Exchange {
+            Exchange(
+                method: method, path: path, rawQuery: parts.count == 2 ? parts[1] : nil,
+                headers: Self.headers(request), body: body, lateBody: late, origin: origin)
         }
-        exchange.body = try await collectBody(request, limit: bodyLimit(area, path: path))
+        if case .route(let found, _) = openMatch, found.readsBodyLate {
+            let late = LateBody { try await collectBody(request, limit: limit) }
+            do {
+                return try await handle(
+                    openMatch, exchange(body: [], late: late), Visitor(origin: origin), route: &route)
+            } catch let error as VaultError where late.isUnread {
+                throw UnreadBody(error: error)
+            }
+        }
+        let exchange = exchange(body: try await collectBody(request, limit: limit))
         switch area {
         case .open:
             return try await handle(openMatch, exchange, Visitor(origin: origin), route: &route)

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import VaultAPI
 import VaultDomain
 import VaultService
@@ -13,7 +14,9 @@ struct Exchange: Sendable {
     let path: String
     let rawQuery: String?
     let headers: [(name: String, value: String)]
-    var body: [UInt8]
+    /// Empty where the handler reads it itself.
+    let body: [UInt8]
+    var lateBody: LateBody?
     let origin: RequestOrigin
     /// Values of the `{…}` segments, percent-decoded.
     var parameters: [String: String] = [:]
@@ -47,6 +50,21 @@ struct Exchange: Sendable {
     }
 }
 
+/// A body that is read when the handler asks for it.
+final class LateBody: Sendable {
+    private let read: @Sendable () async throws -> [UInt8]
+    private let wasAskedFor = Mutex(false)
+
+    init(_ read: @escaping @Sendable () async throws -> [UInt8]) { self.read = read }
+
+    var isUnread: Bool { wasAskedFor.withLock { !$0 } }
+
+    func bytes() async throws -> [UInt8] {
+        wasAskedFor.withLock { $0 = true }
+        return try await read()
+    }
+}
+
 /// What a handler answers.
 struct Answer: Sendable {
     var status: Int
@@ -77,8 +95,8 @@ struct Route<Caller: Sendable>: Sendable {
     private(set) var query: [RouteField] = []
     private(set) var body: [RouteField]?
     private(set) var answer: RouteAnswer?
-    /// Throws for a request whose head alone says that it is refused: its body is not read.
-    private(set) var admit: (@Sendable (Exchange) throws -> Void)?
+    /// Whether the handler reads the body itself, so that a head which is refused costs no more.
+    private(set) var readsBodyLate = false
     let handle: @Sendable (Caller, Exchange) async throws -> Answer
 
     init(
@@ -92,7 +110,7 @@ struct Route<Caller: Sendable>: Sendable {
         self.handle = handle
     }
 
-    func admitting(_ admit: @escaping @Sendable (Exchange) throws -> Void) -> Route { with { $0.admit = admit } }
+    func readingBodyLate() -> Route { with { $0.readsBodyLate = true } }
     func taking(query: [RouteField]) -> Route { with { $0.query += query } }
     func taking(body: [RouteField]) -> Route { with { $0.body = body } }
     func answering(_ schema: String) -> Route { with { $0.answer = .one(schema) } }

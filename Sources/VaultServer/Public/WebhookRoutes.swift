@@ -8,16 +8,12 @@ struct WebhookRoutes: Sendable {
     var routes: [Route<Visitor>] {
         [
             Route("POST", "/webhooks/idp/{endpoint_id}", "Receive lifecycle events", status: 204) { _, exchange in
-                try await vault.receive(exchange.delivery)
+                let head = WebhookHead(
+                    endpointID: exchange.parameter("endpoint_id"), headers: exchange.headers, origin: exchange.origin)
+                try await vault.receive(head) { try await exchange.lateBody?.bytes() ?? [] }
                 return .noContent
             }
-            .admitting { try vault.admit($0.delivery) }
+            .readingBodyLate()
         ]
-    }
-}
-
-extension Exchange {
-    fileprivate var delivery: WebhookDelivery {
-        WebhookDelivery(endpointID: parameter("endpoint_id"), headers: headers, body: body, origin: origin)
     }
 }
