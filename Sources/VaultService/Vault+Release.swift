@@ -172,8 +172,13 @@ extension Vault {
             throw VaultError(.invalidRequest, "app_user_id is for agents; an app names its user by user_token.")
         }
         var user: UserRecord?
-        if let token = request.userToken { user = try await activeUser(caller, token: token) }
-        entry.userID = user?.user.id
+        if let token = request.userToken {
+            let named = try await self.user(caller, token: token)
+            // Of a refusal, too, the record says whose it is.
+            entry.userID = named.user.id
+            try Self.requireActive(named.user)
+            user = named
+        }
         let address = try Self.destination(request)
         entry.url = address.text
         let target = try read { try resolveGrant(caller, request, user: user, in: $0) }

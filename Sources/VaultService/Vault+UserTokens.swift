@@ -17,8 +17,13 @@ extension Vault {
     /// The user whom the token names, refused unless active.
     func activeUser(_ caller: AppCaller, token: String) async throws -> UserRecord {
         let record = try await user(caller, token: token)
-        switch record.user.status {
-        case .active: return record
+        try Self.requireActive(record.user)
+        return record
+    }
+
+    static func requireActive(_ user: User) throws {
+        switch user.status {
+        case .active: break
         case .suspended: throw VaultError.userSuspended
         case .deprovisioned: throw VaultError.userDeprovisioned
         }

@@ -64,69 +64,6 @@ package struct Vault: Sendable {
 
     var discovery: IdentityProviderDiscovery { IdentityProviderDiscovery(send: send) }
 
-    /// Completes what a crash interrupted. Runs before anything is served.
-    package func recover() async throws {
-        try await finishKeyDestructions()
-        try await forgetDestructions()
-        await emptyDatabaseLog()
-        try await destroyOrphanedRevocationKeys()
-        try await maintainSigningKeys()
-        // Before anything is appended to it.
-        if case .broken(let sequence, let reason) = try verifyAuditEnd() {
-            logger.critical(
-                "the audit trail does not hold", metadata: ["record": "\(sequence)", "reason": "\(reason)"])
-        }
-        try await closeInterruptedUses(startedBefore: now().adding(seconds: 1))
-        try await endUsersAgain()
-    }
-
-    /// Who was ended stays so, whatever an older copy of the database says: the key store remembers the user, and the user's
-    /// key is gone.
-    private func endUsersAgain() async throws {
-        for ended in try keys.endedUsers() {
-            let stored = try read { try $0.user(ended.id, appID: ended.appID) }
-            if let stored, stored.user.epoch >= ended.epoch { continue }
-            try await write { transaction in
-                guard let app = try transaction.app(ended.appID) else { return }
-                var record = try transaction.user(ended.id, appID: app.id) ?? Self.tombstone(of: ended, in: transaction)
-                record?.user.epoch = ended.epoch - 1
-                guard let record else { return }
-                try self.deprovision(record, app: app, entry: endEntry(record.user), eventAt: nil, in: transaction)
-            }
-        }
-        let alive = try keys.dataKeyIDs()
-        for item in try read({ try $0.usersWithKeys() }) where !alive.contains(item.dataKeyID) {
-            try await write { transaction in
-                guard let app = try transaction.app(item.appID),
-                    let record = try transaction.user(item.userID, appID: item.appID)
-                else { return }
-                try self.deprovision(record, app: app, entry: endEntry(record.user), eventAt: nil, in: transaction)
-            }
-        }
-        try await finishKeyDestructions()
-        try await forgetDestructions()
-    }
-
-    private func endEntry(_ user: User) -> AuditEntry {
-        AuditEntry(
-            event: "user.deprovisioned", principal: .system, occurredAt: now(), appID: user.appID, userID: user.id,
-            details: ["reason": "the user was ended before, as the key store says"])
-    }
-
-    /// A record for a user whom the database does not know; `nil` when it knows the same subject under another id.
-    private static func tombstone(of ended: EndedUser, in transaction: Transaction) throws -> UserRecord? {
-        let known = try transaction.user(
-            appID: ended.appID, issuer: ended.issuer, externalSubjectID: ended.externalSubjectID)
-        guard known == nil, let subject = ended.subjects.first else { return known }
-        let record = UserRecord(
-            user: User(
-                id: ended.id, appID: ended.appID, issuer: ended.issuer, externalSubjectID: ended.externalSubjectID,
-                subject: subject, status: .active, firstSeenAt: ended.endedAt))
-        try transaction.insertUser(record)
-        for subject in ended.subjects.dropFirst() { try transaction.insertSubject(subject, of: ended.id) }
-        return record
-    }
-
     /// Whether database and keys are usable.
     package func isReady() -> Bool {
         do {

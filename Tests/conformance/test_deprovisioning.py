@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
-from alter_sdk import ConnectFlowError, GrantDeletedError, PolicyViolationError
+from alter_sdk import ConnectFlowError, GrantDeletedError, GrantNotFoundError, PolicyViolationError
 
 from harness import browser
 from harness.canaries import canary
@@ -103,6 +103,34 @@ def test_a_subject_deleted_before_it_was_ever_seen_stays_denied(auth0):
     assert_refused(
         "user_deprovisioned", world.app.request("GET", world.echo, provider=PROVIDER, user_token=world.jwt())
     )
+
+
+def test_row_64_a_new_token_of_a_deprovisioned_subject_is_refused_until_an_operator_acts_and_the_trail_says_so(auth0):
+    world, stream = auth0
+    world.connect(world.jwt())
+    stream.end_user()
+    time.sleep(1.1)  # a token of after the end, in whole seconds as tokens count
+    for _ in range(2):
+        assert_refused(
+            "user_deprovisioned", world.app.request("GET", world.echo, provider=PROVIDER, user_token=world.jwt())
+        )
+    refused = world.audit(event="credential.retrieved", decision="deny")
+    assert [record["details"]["error"] for record in refused] == ["user_deprovisioned"] * 2
+    assert {record["user_id"] for record in refused} == {world.user()["id"]}
+
+    old = world.jwt()
+    time.sleep(1.1)
+    world.management.post(f"{world.path}/users/{world.user()['id']}/restore", {"reason": "hired again"})
+    [restored] = world.audit(event="user.restored")
+    assert restored["principal"]["type"] == "operator" and restored["details"]["reason"] == "hired again"
+    user = world.user()
+    assert (user["status"], user["group_ids"], user["roles"]) == ("active", [], [])
+    # Nothing of before comes back: it takes a new consent.
+    fresh = world.jwt()
+    with pytest.raises(GrantNotFoundError):
+        wait(world.app.request("GET", world.echo, provider=PROVIDER, user_token=old))
+    world.connect(fresh)
+    assert world.request_as(fresh).status_code == 200
 
 
 def test_events_that_end_nobody_are_acknowledged_and_ignored(auth0):

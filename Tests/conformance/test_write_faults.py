@@ -270,7 +270,7 @@ def plan(steps: Steps, kills: int, chance: random.Random) -> list[tuple[int, boo
 
 
 @pytest.mark.timeout(60 + 10 * KILLS)
-def test_killed_at_each_write_of_a_deprovisioning_it_is_done_exactly_once_or_repeatable(departures):
+def test_rows_56_and_61_killed_at_each_write_of_a_deprovisioning_it_is_done_exactly_once_or_repeatable(departures):
     seed = random.randrange(2**32)
     rounds = plan(departures.steps, KILLS, random.Random(seed))
     departures.outcomes.clear()
@@ -283,7 +283,7 @@ def test_killed_at_each_write_of_a_deprovisioning_it_is_done_exactly_once_or_rep
 
 
 @pytest.mark.timeout(60 + 10 * KILLS)
-def test_killed_again_at_each_write_of_the_start_that_follows_it_is_done_exactly_once_or_repeatable(departures):
+def test_rows_56_and_61_killed_again_at_each_write_of_the_start_that_follows_it_is_done_exactly_once_or_repeatable(departures):
     departures.outcomes.clear()
     # At the first write nothing is decided; after the first flush the end is, and the person's key still lives; at the
     # last step before the answer, or just after it, the key is destroyed.
