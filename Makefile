@@ -49,6 +49,8 @@ flood: build ## Send 10,000 webhooks in a burst while others work, and race a th
 
 bench: setup ## Measure the release build; docs/BENCHMARKS.md has the figures
 	swift build --configuration release --product sallyport
+	@# Sets the suite's environment up when it is not there.
+	@SALLYPORT_BIN=$(CURDIR)/.build/release/sallyport ./Tests/conformance/run.sh --collect-only -q >/dev/null
 	./scripts/bench-lifecycle
 
 clean: ## Remove what was built
