@@ -136,21 +136,24 @@ struct SQLiteEngine: Sendable {
         try Transaction.translatingErrors { try pool.write { try body(Transaction(connection: $0)) } }
     }
 
-    /// A write of its own, after which the write-ahead log holds no earlier page any more.
+    /// A write of its own, after which the write-ahead log holds no earlier page any more. Waits for readers as long as for
+    /// writers.
     func writeAndCheckpoint(_ body: @escaping @Sendable (Transaction) throws -> Void) async throws {
         try await onWriterQueue {
             try writeNow(body)
-            try emptyLog()
+            try emptyLog(waiting: Self.busyMillisecondsMax)
         }
     }
 
-    func checkpoint() async throws { try await onWriterQueue { try emptyLog() } }
+    /// Waits for readers only shortly, because all writes wait meanwhile.
+    func checkpoint() async throws {
+        try await onWriterQueue { try emptyLog(waiting: Self.checkpointMillisecondsMax) }
+    }
 
-    private func emptyLog() throws {
+    private func emptyLog(waiting milliseconds: Int) throws {
         try Transaction.translatingErrors {
             try pool.writeWithoutTransaction { database in
-                // Short: all other writes wait meanwhile.
-                try database.execute(sql: "PRAGMA busy_timeout = \(Self.checkpointMillisecondsMax)")
+                try database.execute(sql: "PRAGMA busy_timeout = \(milliseconds)")
                 defer { try? database.execute(sql: "PRAGMA busy_timeout = \(Self.busyMillisecondsMax)") }
                 _ = try database.checkpoint(.truncate)
             }
