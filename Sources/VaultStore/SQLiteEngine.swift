@@ -154,8 +154,9 @@ struct SQLiteEngine: Sendable {
         try Transaction.translatingErrors {
             try pool.writeWithoutTransaction { database in
                 try database.execute(sql: "PRAGMA busy_timeout = \(milliseconds)")
-                defer { try? database.execute(sql: "PRAGMA busy_timeout = \(Self.busyMillisecondsMax)") }
-                _ = try database.checkpoint(.truncate)
+                let result = Result { try database.checkpoint(.truncate) }
+                try database.execute(sql: "PRAGMA busy_timeout = \(Self.busyMillisecondsMax)")
+                _ = try result.get()
             }
         }
     }
