@@ -95,8 +95,7 @@ extension Vault {
             ],
             "trigger": .object(trigger(entry)), "event_at": .optional(eventAt),
             "deprovisioned_at": .string(time.rfc3339), "audit_event_id": entry.id.json,
-            "grants_revoked": .array(
-                grants.map { grantJSON($0) }),
+            "grants_revoked": .array(grants.map(grantJSON)),
         ]
     }
 

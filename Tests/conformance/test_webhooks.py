@@ -186,6 +186,24 @@ def test_row_46_a_delivery_that_waited_while_its_secret_was_rotated_does_nothing
     assert world.user()["status"] == ("deprovisioned" if late.result().status_code == 204 else "active")
 
 
+def test_row_57_a_flood_at_one_apps_address_does_not_hold_up_the_delivery_of_another(auth0, server, management):
+    flooded, stream = auth0
+    other = World(server, management, idp_type="auth0")
+    others = Auth0Stream(other)
+    see(other)
+    with ThreadPoolExecutor(6) as pool:
+        crowd = [[stream.event("s", name=f"person-{number}-{n}") for n in range(4_000)] for number in range(6)]
+        flood = [pool.submit(stream.send, *events, authorization=stream.secret) for events in crowd]
+        eventually(lambda: status(flooded)["counts"], "the flood is being worked on")
+        assert others.send(others.event(), authorization=others.secret).status_code == 204
+        # First come, first served, it would have come after three of them.
+        assert sum(each.done() for each in flood) < 3, "it did not wait for those who came before"
+        assert {each.result(60).status_code for each in flood} == {204}
+    assert other.user()["status"] == "deprovisioned"
+    assert status(flooded)["counts"] == {"ignored": 24_000}
+    other.close()
+
+
 def test_nobody_is_told_which_addresses_exist(auth0):
     world, stream = auth0
     answers = {
