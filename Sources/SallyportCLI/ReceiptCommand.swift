@@ -25,26 +25,13 @@ struct ReceiptCommand: AsyncParsableCommand {
 
         @OptionGroup var installation: InstallationOptions
 
-        enum OutputFormat: String, ExpressibleByArgument { case table, json }
-
         func run() async throws {
-            let receipt = Self.receipt(in: Self.read(file))
+            let receipt = Self.receipt(in: LocalFile.read(file))
             if let keys {
-                guard let keySet = try? JSON(parsing: Self.read(keys)) else {
-                    Terminal.exit(error: "\(keys) holds no JSON.", code: 2)
-                }
-                return show(receipt, keySet: keySet)
+                return show(receipt, keySet: LocalFile.readJSON(keys))
             }
             let settings = InstallationOptions.settings(installation.input())
             try await LocalVault.use(settings) { show(receipt, keySet: try $0.publishedKeySet()) }
-        }
-
-        private static func read(_ path: String) -> [UInt8] {
-            let data =
-                path == "-"
-                ? try? FileHandle.standardInput.readToEnd() : FileManager.default.contents(atPath: path)
-            guard let data else { Terminal.exit(error: "\(path) cannot be read.", code: 2) }
-            return Array(data)
         }
 
         private static func receipt(in bytes: [UInt8]) -> String {
@@ -56,7 +43,7 @@ struct ReceiptCommand: AsyncParsableCommand {
             do {
                 let claims = try DeprovisioningReceipt.claims(of: receipt, keySet: keySet)
                 switch output {
-                case .json: Terminal.print(Self.escaped(JSON.object(claims).text))
+                case .json: Terminal.print(Terminal.escaped(JSON.object(claims).text))
                 case .table: Self.lines(claims).forEach(Terminal.print)
                 }
             } catch {
@@ -66,7 +53,7 @@ struct ReceiptCommand: AsyncParsableCommand {
 
         private static func lines(_ claims: JSONObject) -> [String] {
             func text(_ value: JSON?) -> String {
-                value?.string.map(printable) ?? value.map { printable($0.text) } ?? "-"
+                value?.string.map(Terminal.printable) ?? value.map { Terminal.printable($0.text) } ?? "-"
             }
             let tokens = claims["tokens_destroyed"]?.array ?? []
             let outcomes = Dictionary(
@@ -78,8 +65,9 @@ struct ReceiptCommand: AsyncParsableCommand {
                 ("App", text(claims["app_id"])),
                 (
                     "Trigger",
-                    claims["trigger"]?.object?.members.map { "\(Self.printable($0.name)) \(text($0.value))" }.joined(
-                        separator: ", ")
+                    claims["trigger"]?.object?.members.map { "\(Terminal.printable($0.name)) \(text($0.value))" }
+                        .joined(
+                            separator: ", ")
                         ?? "-"
                 ),
                 ("Deprovisioned at", text(claims["deprovisioned_at"])),
@@ -88,26 +76,6 @@ struct ReceiptCommand: AsyncParsableCommand {
                 ("Tokens destroyed", "\(tokens.count)" + (tokens.isEmpty ? "" : " (at the providers: \(outcomes))")),
             ]
             return ["The receipt holds."] + rows.map { $0.padding(toLength: 18, withPad: " ", startingAt: 0) + $1 }
-        }
-
-        /// Texts come from outside, and a terminal obeys some of their characters.
-        private static func printable(_ text: String) -> String {
-            String(
-                text.unicodeScalars.map { scalar in
-                    switch scalar.properties.generalCategory {
-                    case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .surrogate, .unassigned:
-                        "?"
-                    default: Character(scalar)
-                    }
-                })
-        }
-
-        /// The same JSON in ASCII.
-        private static func escaped(_ json: String) -> String {
-            json.utf16.map { unit in
-                (0x20..<0x7F).contains(unit)
-                    ? String(UnicodeScalar(UInt8(unit))) : "\\u" + String(0x10000 + Int(unit), radix: 16).dropFirst()
-            }.joined()
         }
     }
 }

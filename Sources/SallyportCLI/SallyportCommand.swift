@@ -6,8 +6,8 @@ struct SallyportCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sallyport", abstract: "A self-hosted credential vault for apps and AI agents.",
         subcommands: [
-            ServeCommand.self, DemoCommand.self, OperatorCommand.self, AuditCommand.self, ReceiptCommand.self,
-            SigningKeyCommand.self,
+            ServeCommand.self, DemoCommand.self, OperatorCommand.self, AuditCommand.self, PoliciesCommand.self,
+            ReceiptCommand.self, SigningKeyCommand.self,
         ])
 
     /// Exit codes of the management contract: 2 is wrong usage, whoever finds it.

@@ -50,6 +50,9 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: "PEM file with the private key. (SALLYPORT_TLS_KEY)")
     var tlsKey: String?
 
+    @Option(help: "host:port for /metrics alone; it is then answered nowhere else. (SALLYPORT_METRICS_LISTEN)")
+    var metricsListen: String?
+
     @Flag(help: "Allow http, loopback and private addresses for issuers, providers and proxied calls.")
     var development = false
 
@@ -61,6 +64,7 @@ struct ServeCommand: AsyncParsableCommand {
         input.publicURL = publicUrl ?? input.publicURL
         input.tlsCertificate = tlsCertificate ?? input.tlsCertificate
         input.tlsKey = tlsKey ?? input.tlsKey
+        input.metricsListen = metricsListen ?? input.metricsListen
         input.isDevelopment = development
         var settings = InstallationOptions.settings(input)
         let logger = Logger(label: "sallyport") { JSONLogHandler(label: $0, logLevel: .info) }

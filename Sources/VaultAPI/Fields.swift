@@ -163,6 +163,24 @@ package final class Fields {
         return fields
     }
 
+    /// A list of nested objects, each read with the same strictness.
+    package func optionalFieldsList(_ name: String, countMax: Int) -> [Fields]? {
+        guard let value = value(name) else { return nil }
+        guard let array = value.array, array.count <= countMax else {
+            report(name, "must be a list of at most \(countMax) objects")
+            return nil
+        }
+        return array.enumerated().compactMap { index, element in
+            guard let object = element.object else {
+                report("\(name)[\(index)]", "must be an object")
+                return nil
+            }
+            let fields = Fields(object, unknownMembers: unknownMembers, prefix: "\(prefix)\(name)[\(index)].")
+            nested.append(fields)
+            return fields
+        }
+    }
+
     package func optionalChoice<Choice: RawRepresentable<String> & CaseIterable>(_ name: String, _: Choice.Type)
         -> Choice?
     {

@@ -45,6 +45,8 @@ package enum RevocationNoun {}
 package enum DataKeyNoun {}
 package enum DeliveryNoun {}
 package enum DeprovisioningNoun {}
+package enum PolicyRevisionNoun {}
+package enum AuditStreamNoun {}
 
 package typealias OrganizationID = Identifier<OrganizationNoun>
 package typealias OperatorID = Identifier<OperatorNoun>
@@ -64,3 +66,5 @@ package typealias RevocationID = Identifier<RevocationNoun>
 package typealias DataKeyID = Identifier<DataKeyNoun>
 package typealias DeliveryID = Identifier<DeliveryNoun>
 package typealias DeprovisioningID = Identifier<DeprovisioningNoun>
+package typealias PolicyRevisionID = Identifier<PolicyRevisionNoun>
+package typealias AuditStreamID = Identifier<AuditStreamNoun>

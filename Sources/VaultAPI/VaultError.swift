@@ -56,6 +56,7 @@ package enum ErrorCode: String, Sendable, CaseIterable {
     case siblingLabelConflict = "sibling_label_conflict"
     case invalidGrantPolicy = "invalid_grant_policy"
     case restrictedGrantRequiresProxy = "restricted_grant_requires_proxy"
+    case approvalRequiresProxy = "hitl_grant_requires_proxy"
     case policyViolation = "policy_violation"
     case blockedDestination = "blocked_destination"
     case tokenRefreshInProgress = "token_refresh_in_progress"

@@ -44,6 +44,25 @@ package enum WebhookSignature {
         return abs(seconds - nowSeconds) <= toleranceSeconds
     }
 
+    /// A fresh secret for messages that are sent from here.
+    package static func newSecret() -> Secret {
+        Secret("whsec_" + Data(RandomBytes.make(32)).base64EncodedString())
+    }
+
+    /// The headers of a message that is sent from here (Standard Webhooks).
+    package static func headers(id: String, timestamp: Int64, body: [UInt8], secret: Secret) -> [(
+        name: String, value: String
+    )] {
+        let message = Array("\(id).\(timestamp).".utf8) + body
+        let signature = signingKey(secret).map {
+            "v1," + Data(HMAC<SHA256>.authenticationCode(for: message, using: $0)).base64EncodedString()
+        }
+        return [
+            (name: "webhook-id", value: id), (name: "webhook-timestamp", value: String(timestamp)),
+            (name: "webhook-signature", value: signature ?? ""),
+        ]
+    }
+
     /// Whether the text can serve as a Svix secret: `whsec_` and base64 of 16 to 64 bytes.
     package static func isWellFormed(svixSecret: String) -> Bool { signingKey(Secret(svixSecret)) != nil }
 

@@ -108,6 +108,8 @@ extension Vault {
         let time = now()
         try await write { transaction in
             try transaction.deleteExpiredNonces(now: time)
+            try transaction.settleRateCounters(now: time, tolerance: Limits.clockToleranceSeconds)
+            try transaction.deleteOldRateCounters(now: time)
             try transaction.deleteExpiredConnectRows(now: time)
             try transaction.deleteExpiredSignInRows(now: time)
             try transaction.deleteExpiredWalletSessions(now: time)
@@ -116,7 +118,9 @@ extension Vault {
         }
         try await finishKeyDestructions()
         try await closeInterruptedUses(startedBefore: time.adding(seconds: -Limits.openUseSecondsMax))
-        try noteAuditHead()
+        try noteAuditHeads()
+        try await checkpointDueChains()
+        try await pruneAudit()
         try await maintainSigningKeys()
     }
 }

@@ -9,10 +9,13 @@ package struct RequestOrigin: Sendable {
     package let requestID: String
     /// The TCP peer, or the client behind a trusted proxy; `nil` when it cannot be known.
     package let peer: IPAddress?
+    /// Where the caller's own trace was.
+    package let trace: TraceContext?
 
-    package init(requestID: String, peer: IPAddress?) {
+    package init(requestID: String, peer: IPAddress?, trace: TraceContext? = nil) {
         self.requestID = requestID
         self.peer = peer
+        self.trace = trace
     }
 }
 
@@ -40,7 +43,7 @@ package struct AppCaller: Sendable {
     package let context: JSONObject?
     package let hasRequestRule: Bool
     package let isKeyDeprecated: Bool
-    package let rateWindow: RateWindow?
+    package let rateLimit: RateLimitState?
     package let origin: RequestOrigin
 
     var principal: AuditPrincipal { .app(keyID: keyID, keyPrefix: keyPrefix, actorID: actorID, caller: callerLabel) }
@@ -49,7 +52,7 @@ package struct AppCaller: Sendable {
     func entry(_ event: String, _ decision: AuditDecision, at now: Instant) -> AuditEntry {
         AuditEntry(
             event: event, decision: decision, principal: principal, occurredAt: now, requestID: origin.requestID,
-            appID: appID, context: context, peer: origin.peer?.description)
+            trace: origin.trace, appID: appID, context: context, peer: origin.peer?.description)
     }
 
     /// Throws `insufficient_scope` with the body of wire contract §5.5.
@@ -60,7 +63,23 @@ package struct AppCaller: Sendable {
     package func require(anyOf needed: [String]) throws {
         let wanted = needed.compactMap(KeyScope.init)
         guard !wanted.contains(where: scopes.allows) else { return }
-        throw VaultError(
+        throw insufficientScope(needed)
+    }
+
+    /// A scope of one instance, under any of its names, or of all instances.
+    package func require(_ scope: String, instance names: [String]) throws {
+        guard !scopes.allows(scope, anyOf: names) else { return }
+        throw insufficientScope(names.first.map { ["\(scope):\($0)"] } ?? [scope])
+    }
+
+    /// A scope of some instance at least; of which one is decided where it is known.
+    package func requireSome(_ scope: String) throws {
+        guard !scopes.allowsSome(scope) else { return }
+        throw insufficientScope([scope])
+    }
+
+    private func insufficientScope(_ needed: [String]) -> VaultError {
+        VaultError(
             .insufficientScope, "The key lacks the scope \(needed.joined(separator: " or ")).",
             members: [
                 "required": .strings(needed), "granted": .strings(scopes.scopes.map(\.description)),

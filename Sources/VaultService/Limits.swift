@@ -8,6 +8,21 @@ package enum Limits {
     package static let signatureWindowSeconds: Int64 = 300
     /// Twice the window, so that no nonce can be forgotten while its timestamp is still accepted.
     package static let nonceLifeSeconds: Int64 = 600
+    /// Between two checkpoints of a chain that grows.
+    static let checkpointSeconds: Int64 = 3600
+    /// A day to a hundred years.
+    package static let auditRetentionDays: ClosedRange<Int64> = 1...36_500
+    /// Records read at a time where all of them are.
+    static let auditPage = 500
+    /// Audit streams: of one app, records of one message, seconds for it, and the longest pause after failures.
+    static let auditStreamsMax = 10
+    static let auditStreamBatch = 100
+    static let auditStreamSeconds = 10
+    static let auditStreamPauseSecondsMax: Int64 = 3600
+    /// Calls that a replay names; the rest is counted.
+    static let replayChangesShown = 1000
+    /// Clocks of nodes may differ by this much before one counts as set back.
+    static let clockToleranceSeconds: Int64 = 60
     /// Connect sessions and one visit to a provider's consent page.
     package static let connectSessionSeconds: Int64 = 600
     /// A management query; no list has more than a dozen parameters.

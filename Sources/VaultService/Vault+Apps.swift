@@ -20,6 +20,21 @@ extension Vault {
         return app
     }
 
+    /// For commands on the installation itself, which stand above organizations. Throws `not_found`.
+    package func appID(named id: String) throws -> AppID {
+        guard let appID = AppID(id), try read({ try $0.app(appID) }) != nil else { throw Self.notFound }
+        return appID
+    }
+
+    /// The one app of an installation that has only one.
+    package func onlyAppID() throws -> AppID {
+        let ids = try read { try $0.appIDs(limit: 2) }
+        guard ids.count == 1, let id = ids.first else {
+            throw VaultError.validation("app", ids.isEmpty ? "there is none" : "there are several: name one")
+        }
+        return id
+    }
+
     package func createApp(_ caller: OperatorCaller, name: String, websiteURL: String?, organizationID: OrganizationID?)
         async throws -> AppRecord
     {
@@ -48,6 +63,20 @@ extension Vault {
         let app = try app(caller, id, toWrite: true)
         try await record(caller, "app.updated", app: app) {
             try $0.updateApp(app.id, name: name ?? app.name, websiteURL: websiteURL ?? app.websiteURL)
+        }
+        return try self.app(caller, id)
+    }
+
+    /// How long the app's audit records are kept; `nil` is for ever. Evidence goes with it, so that only admins may.
+    package func setAuditRetention(_ caller: OperatorCaller, _ id: String, days: Int64?) async throws -> AppRecord {
+        let app = try app(caller, id, toWrite: true)
+        guard caller.roles[app.organizationID] == .admin else {
+            throw VaultError(.forbidden, "Only an admin of the organization decides how long records are kept.")
+        }
+        try await record(
+            caller, "audit.retention_changed", app: app, details: ["days": days.map { .integer($0) } ?? .null]
+        ) {
+            try $0.setAuditRetention(app.id, days: days)
         }
         return try self.app(caller, id)
     }
@@ -87,9 +116,8 @@ extension Vault {
     ) async throws -> Result {
         let entry = AuditEntry(
             event: event, principal: caller.principal, occurredAt: now(), requestID: caller.origin.requestID,
-            appID: app.id,
-            userID: userID, grantID: grantID, providerID: providerID, peer: caller.origin.peer?.description,
-            details: details)
+            trace: caller.origin.trace, appID: app.id, userID: userID, grantID: grantID, providerID: providerID,
+            peer: caller.origin.peer?.description, details: details)
         let auditKey = auditKey
         return try await write { transaction in
             let result = try body(transaction)

@@ -51,53 +51,99 @@ extension Vault {
         return record
     }
 
-    /// Holds the whole chain of the installation against itself, its head, and the last end that the key store knows.
-    package func verifyAudit() async throws -> AuditVerification {
-        var progress = AuditProgress(anchor: try keys.auditAnchor())
-        let pageSize: Int64 = 500
+    /// All that one request left, for commands on the installation itself.
+    package func auditRecords(requestID: String) throws -> [AuditRecord] {
+        try read { try $0.auditRecords(requestID: requestID) }
+    }
+
+    // MARK: Verifying
+
+    /// Holds every chain of the installation against itself, its head, the last place that the key store knows, and a
+    /// checkpoint that somebody saved.
+    package func verifyAudit(against checkpoint: SavedCheckpoint? = nil) async throws -> AuditVerification {
+        let anchors = try keys.auditAnchors()
+        let named = checkpoint.map { [$0.chain] } ?? []
+        let chains = Set(try read { try $0.auditChains() }).union(anchors.keys).union(named)
+        var records: Int64 = 0
+        for chain in chains.sorted(by: { $0.name < $1.name }) {
+            switch try await verifyAudit(chain, anchor: anchors[chain], against: checkpoint) {
+            case .intact(let count): records += count
+            case let broken: return broken
+            }
+        }
+        return .intact(records: records)
+    }
+
+    package func verifyAudit(_ caller: OperatorCaller, appID: String) async throws -> AuditVerification {
+        let chain = AuditChain(try app(caller, appID).id)
+        return try await verifyAudit(chain, anchor: try keys.auditAnchors()[chain], against: nil)
+    }
+
+    private func verifyAudit(_ chain: AuditChain, anchor: AuditHead?, against checkpoint: SavedCheckpoint?)
+        async throws -> AuditVerification
+    {
+        let saved = checkpoint?.chain == chain ? checkpoint?.head : nil
+        var progress = AuditProgress(chain: chain, witnesses: [anchor, saved].compactMap(\.self))
+        let pageSize = Int64(Limits.auditPage)
         // One more page is asked for until one is short, so that what is appended meanwhile is verified with the rest.
-        while try read({ try $0.verifyAudit(&progress, limit: pageSize) }) == pageSize {
+        while try read({ try $0.verifyAudit(&progress, limit: pageSize, key: auditKey) }) == pageSize {
             await Task.yield()
         }
         return try read { transaction in
-            while try transaction.verifyAudit(&progress, limit: pageSize) > 0 {}
+            while try transaction.verifyAudit(&progress, limit: pageSize, key: auditKey) > 0 {}
             return try transaction.verifyAuditEnd(progress, key: auditKey)
         }
     }
 
-    package func verifyAudit(_ caller: OperatorCaller, appID: String) async throws -> AuditVerification {
-        _ = try app(caller, appID)
-        return try await verifyAudit()
-    }
-
-    /// Only the end of the chain, which costs nothing: whether the trail was cut or rolled back.
-    func verifyAuditEnd() throws -> AuditVerification {
-        let anchor = try keys.auditAnchor()
+    /// Only the ends of the chains, which costs next to nothing: whether one was cut or rolled back.
+    func verifyAuditEnds() throws -> [AuditVerification] {
+        let anchors = try keys.auditAnchors()
         return try read { transaction in
-            let head: AuditHead?
-            do { head = try transaction.auditHead(key: auditKey) } catch StoreError.corrupt {
-                return .broken(sequence: 0, reason: "the head of the chain was not written by this installation")
+            let chains = Set(try transaction.auditHeads().keys).union(anchors.keys)
+            return try chains.sorted { $0.name < $1.name }.map {
+                try verifyAuditEnd($0, anchor: anchors[$0], in: transaction)
             }
-            let end = head?.sequence ?? 0
-            guard let anchor else { return .intact(records: end) }
-            guard anchor.sequence <= end else {
-                return .broken(
-                    sequence: end + 1, reason: "the trail was cut or rolled back: it went to \(anchor.sequence)")
-            }
-            guard try transaction.auditHash(anchor.sequence) == anchor.hash else {
-                return .broken(sequence: anchor.sequence, reason: "the record is not the one that was written here")
-            }
-            return .intact(records: end)
         }
     }
 
-    /// Notes in the key store how far the trail has come, so that a cut or an older copy of the database shows.
-    package func noteAuditHead() throws {
-        guard case .intact = try verifyAuditEnd(), let head = try read({ try $0.auditHead(key: auditKey) }) else {
-            return
+    private func verifyAuditEnd(_ chain: AuditChain, anchor: AuditHead?, in transaction: Transaction) throws
+        -> AuditVerification
+    {
+        func broken(_ sequence: Int64, _ reason: String) -> AuditVerification {
+            .broken(chain: chain, sequence: sequence, reason: reason)
         }
-        try keys.setAuditAnchor(head)
+        let ends: AuditEnds?
+        do { ends = try transaction.auditEnds(chain, key: auditKey) } catch StoreError.corrupt {
+            return broken(0, "the head of the chain was not written by this installation")
+        }
+        let end = ends?.head.sequence ?? 0
+        guard let anchor else { return .intact(records: end) }
+        guard anchor.sequence <= end else {
+            return broken(end + 1, "the trail was cut or rolled back: it went to \(anchor.sequence)")
+        }
+        let removed = ends.map { $0.start.sequence >= anchor.sequence } ?? false
+        guard try removed || transaction.auditHash(chain, anchor.sequence) == anchor.hash else {
+            return broken(anchor.sequence, "the record is not the one that was written here")
+        }
+        return .intact(records: end)
     }
+
+    /// Notes in the key store how far each chain has come, so that a cut or an older copy of the database shows. One that does
+    /// not hold keeps the place that it had.
+    package func noteAuditHeads() throws {
+        let anchors = try keys.auditAnchors()
+        let moved = try read { transaction in
+            try transaction.auditHeads().filter { chain, head in
+                guard head != anchors[chain],
+                    case .intact = try verifyAuditEnd(chain, anchor: anchors[chain], in: transaction)
+                else { return false }
+                return true
+            }
+        }
+        try keys.setAuditAnchors(moved)
+    }
+
+    // MARK: Reports of apps
 
     /// Records the report. A 401 for the very token that is stored means that it died early.
     package func recordCall(_ caller: AppCaller, _ report: CallReport) async throws {

@@ -119,25 +119,28 @@ extension Vault {
         else {
             throw VaultError(.timestampOutOfRange, "The request's timestamp is too far from the server's clock.")
         }
-        let rateWindow = try await admit(key, nonce: headers.nonce, at: time)
+        let counted = try await admit(key, nonce: headers.nonce, at: time)
         try Self.checkState(key, app: app, at: time)
         try Self.checkAddress(key, origin: origin)
-        if let rateWindow, rateWindow.isExceeded { throw Self.rateLimited(rateWindow, at: time) }
-        return try await caller(key, headers: headers, rateWindow: rateWindow, origin: origin)
+        if let counted, !counted.isCounted { throw Self.rateLimited(counted.state, at: time) }
+        return try await caller(key, headers: headers, rateLimit: counted?.state, origin: origin)
     }
 
     /// Burns the nonce, durably, and counts the request against the key's limit.
-    private func admit(_ key: APIKeyRecord, nonce: String, at time: Instant) async throws -> RateWindow? {
-        let outcome = try await write { transaction -> (isNew: Bool, window: RateWindow?) in
+    private func admit(_ key: APIKeyRecord, nonce: String, at time: Instant) async throws -> CountedUse? {
+        let outcome = try await write { transaction -> (isNew: Bool, counted: CountedUse?) in
             let expiresAt = time.adding(seconds: Limits.nonceLifeSeconds)
             guard try transaction.insertNonce(nonce, keyID: key.id, expiresAt: expiresAt) else { return (false, nil) }
             return (
                 true,
-                try key.rateLimitPerMinute.map { try transaction.countRequest(keyID: key.id, limit: $0, now: time) }
+                try key.rateLimitPerMinute.map { limit in
+                    try transaction.countUse(
+                        RateCounter(source: key.id.text, subject: "requests", limit: limit, seconds: 60), now: time)
+                }
             )
         }
         guard outcome.isNew else { throw VaultError(.nonceReplayed, "This signed request was seen before.") }
-        return outcome.window
+        return outcome.counted
     }
 
     private static func checkState(_ key: APIKeyRecord, app: AppRecord, at time: Instant) throws {
@@ -163,20 +166,20 @@ extension Vault {
         }
     }
 
-    private static func rateLimited(_ window: RateWindow, at time: Instant) -> VaultError {
-        let wait = max(1, Int(window.endsAt.seconds - time.seconds))
+    private static func rateLimited(_ state: RateLimitState, at time: Instant) -> VaultError {
+        let wait = max(1, Int((state.resetsAt.milliseconds - time.milliseconds + 999) / 1000))
         var error = VaultError(
-            .rateLimitExceeded, "The key's limit of \(window.limit) requests a minute is used up.",
+            .rateLimitExceeded, "The key's limit of \(state.limit) requests a minute is used up.",
             members: [
-                "retry_after": .integer(wait), "scope": "api_key", "limit": .integer(window.limit),
+                "retry_after": .integer(wait), "scope": "api_key", "limit": .integer(state.limit),
                 "window_seconds": 60,
             ], retryAfterSeconds: wait)
-        error.rateLimit = window.state
+        error.rateLimit = state
         return error
     }
 
     private func caller(
-        _ key: APIKeyRecord, headers: SignatureHeaders, rateWindow: RateWindow?, origin: RequestOrigin
+        _ key: APIKeyRecord, headers: SignatureHeaders, rateLimit: RateLimitState?, origin: RequestOrigin
     ) async throws -> AppCaller {
         var scopes = GrantedScopes(key.scopes.compactMap(KeyScope.init))
         if let constraints = headers.scopeConstraints, !constraints.isEmpty {
@@ -191,7 +194,7 @@ extension Vault {
             appID: key.appID, keyID: key.id, keyPrefix: key.prefix, isAgentKey: key.keyType == .agent, scopes: scopes,
             actorID: try await actor(headers, key: key), callerLabel: headers.caller,
             context: try Self.context(headers.context), hasRequestRule: headers.requestRule?.isEmpty == false,
-            isKeyDeprecated: key.deprecatedAt != nil, rateWindow: rateWindow, origin: origin)
+            isKeyDeprecated: key.deprecatedAt != nil, rateLimit: rateLimit, origin: origin)
     }
 
     /// A label gets an actor of the app; a UUID claims to be a managed agent, and this app has none.

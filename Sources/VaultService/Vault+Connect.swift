@@ -113,6 +113,17 @@ extension Vault {
         guard !wanted.isEmpty else {
             throw VaultError(.providerNotConfigured, "The app has no OAuth provider to connect.")
         }
+        for name in wanted { try caller.require("connect:initiate", instance: [name]) }
+        // Where the app named none, those that are left are offered; where it did, each has to be allowed to the person.
+        let refusals = try wanted.map {
+            try connectRefusal(user?.user, appID: caller.appID, providerID: $0, in: transaction)
+        }
+        if request.allowedProviders == nil {
+            wanted = zip(wanted, refusals).filter { $0.1 == nil }.map(\.0)
+        }
+        if let refusal = refusals.compactMap(\.self).first, wanted.isEmpty || request.allowedProviders != nil {
+            throw refusal
+        }
         var repairGrantID: GrantID?
         if let text = request.repairGrantID {
             guard let id = GrantID(text), let grant = try transaction.grant(id, appID: caller.appID)?.grant,

@@ -95,15 +95,20 @@ extension Vault {
     {
         let state = RandomBytes.token()
         let time = now()
-        let found = try read { transaction -> (session: ConnectSessionRecord, provider: ConfiguredProvider) in
-            let (session, _) = try openSession(reference, in: transaction)
+        let found = try read {
+            transaction -> (session: ConnectSessionRecord, app: AppRecord, provider: ConfiguredProvider) in
+            let (session, app) = try openSession(reference, in: transaction)
             guard session.allowedProviders.contains(providerID),
                 let provider = try configuredProvider(providerID, appID: session.appID, in: transaction)
             else { throw Self.noConnectSession }
-            return (session, provider)
+            return (session, app, provider)
         }
         guard found.session.status == .open, Self.state(of: providerID, in: found.session) != .connected else {
             return .page(try connectView(reference: reference))
+        }
+        if try read({ try self.connectRefusal(found.session, providerID: providerID, in: $0) }) != nil {
+            return .page(
+                try await fail(found.session.id, app: found.app, provider: found.provider, code: "policy_violation"))
         }
         let attempt = ConnectAttemptRecord(
             sessionID: found.session.id, providerID: providerID,
@@ -200,6 +205,14 @@ extension Vault {
             key: auditKey)
     }
 
+    /// Why the session's person may not connect the provider, judged by what is known of them now.
+    func connectRefusal(_ session: ConnectSessionRecord, providerID: String, in transaction: Transaction) throws
+        -> VaultError?
+    {
+        let user = try session.userID.flatMap { try transaction.user($0, appID: session.appID)?.user }
+        return try connectRefusal(user, appID: session.appID, providerID: providerID, in: transaction)
+    }
+
     // MARK: Back from the provider
 
     package struct ConnectCallback: Sendable {
@@ -243,6 +256,9 @@ extension Vault {
         if let error = callback.error {
             let code = Self.callbackErrors.contains(error) ? error : TokenCallFailure.unnamedError
             return try await fail(session.id, app: app, provider: provider, code: code)
+        }
+        if try read({ try self.connectRefusal(session, providerID: provider.record.providerID, in: $0) }) != nil {
+            return try await fail(session.id, app: app, provider: provider, code: "policy_violation")
         }
         guard let code = callback.code, (1...4096).contains(code.utf8.count) else {
             return try await fail(session.id, app: app, provider: provider, code: "invalid_response")

@@ -72,22 +72,29 @@ extension Vault {
         // A grant that was limited once stays so, with a fresh term, until other terms are asked for.
         let policy = asked.isEmpty ? renewable?.grantPolicy ?? asked : asked
         let terms = GrantPolicyTerms(Fields(policy, unknownMembers: .ignored))
-        let expiresAt = terms.expiry(now: connection.time)
+        let ttl =
+            connection.session.userID == nil
+            ? .none
+            : try grantTTL(
+                appID: app.id, providerID: connection.provider.record.providerID, grantID: renewable?.id,
+                in: transaction)
+        let expiresAt = terms.expiry(now: connection.time, policy: ttl)
         // New consent heals every grant on the credential; only the one asked for gets the new term.
         for grant in grants where grant.id != renewable?.id {
-            try transaction.renewGrant(
+            try transaction.renewConsent(
                 grant.id, scopes: connection.scopes, accountIdentifier: connection.account.identifier,
-                accountDisplayName: connection.account.displayName, policy: grant.grantPolicy,
-                expiresAt: grant.expiresAt)
+                accountDisplayName: connection.account.displayName)
         }
         let grant =
             renewable ?? newGrant(connection, credentialID: record.credential.id, terms: terms, expiresAt: expiresAt)
         if renewable == nil {
             try transaction.insertGrant(grant, accountID: connection.account.id)
         } else {
-            try transaction.renewGrant(
+            try transaction.renewConsent(
                 grant.id, scopes: connection.scopes, accountIdentifier: connection.account.identifier,
-                accountDisplayName: connection.account.displayName, policy: terms.json, expiresAt: expiresAt)
+                accountDisplayName: connection.account.displayName)
+            try transaction.renewTerm(
+                grant.id, policy: terms.json, expiresAt: expiresAt, startedAt: connection.time)
         }
         let operation = renewable == nil ? "creation" : "reauth"
         try transaction.appendAudit(
@@ -187,7 +194,8 @@ extension Vault {
         let outcome = try await write { transaction -> (view: ConnectView, isKept: Bool) in
             guard var session = try transaction.connectSession(id) else { throw Self.noConnectSession }
             guard let dataKey, session.status == .open,
-                try self.mayStore(session, dataKeyID: dataKey.id, in: transaction)
+                try self.mayStore(session, dataKeyID: dataKey.id, in: transaction),
+                try self.connectRefusal(session, providerID: provider.record.providerID, in: transaction) == nil
             else {
                 try self.dropLate(
                     answer, account: account, session: session, app: app, provider: provider, in: transaction)

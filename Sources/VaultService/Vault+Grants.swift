@@ -129,7 +129,7 @@ extension Vault {
             minted.createdAt = time
             minted.lastUsedAt = nil
             minted.grantPolicy = terms.json
-            let ends = [terms.expiry(now: time), record.grant.expiresAt].compactMap(\.self)
+            let ends = [terms.expiry(now: time, policy: .none), record.grant.expiresAt].compactMap(\.self)
             minted.expiresAt = ends.min()
             try transaction.insertGrant(minted, accountID: record.accountID)
             var entry = entry
@@ -198,6 +198,34 @@ extension Vault {
             appID: app.id, peer: caller.origin.peer?.description)
         entry.reason = reason
         _ = try await revoke(grant, entry: entry, reason: reason)
+        return try self.grant(caller, appID: appID, id)
+    }
+
+    /// A new term that begins now. What policies and the grant's own terms allow at most cuts it; it is not refused for that.
+    package func extendGrant(_ caller: OperatorCaller, appID: String, _ id: String, until wanted: Instant) async throws
+        -> GrantDetails
+    {
+        let app = try app(caller, appID, toWrite: true)
+        let grantID = try grant(caller, appID: appID, id).grant.id
+        let time = now()
+        guard wanted > time else { throw VaultError.validation("expires_at", "must be in the future") }
+        try await record(
+            caller, "grant.extended", app: app, grantID: grantID, details: ["asked": .string(wanted.rfc3339)]
+        ) { transaction in
+            guard let grant = try transaction.grant(grantID, appID: app.id)?.grant else { throw Self.notFound }
+            guard grant.revokedAt == nil else { throw VaultError(.conflict, "The grant was revoked.") }
+            guard let end = grant.expiresAt else { throw VaultError(.conflict, "The grant has no end.") }
+            guard wanted >= end else { throw VaultError.validation("expires_at", "must not be before the grant's end") }
+            var terms = GrantPolicyTerms(Fields(grant.grantPolicy, unknownMembers: .ignored))
+            terms.expiresAt = wanted
+            let ttl =
+                grant.principalType == .system
+                ? .none
+                : try self.grantTTL(
+                    appID: app.id, providerID: grant.providerID, grantID: grant.id, in: transaction)
+            try transaction.renewTerm(
+                grant.id, policy: grant.grantPolicy, expiresAt: terms.expiry(now: time, policy: ttl), startedAt: time)
+        }
         return try self.grant(caller, appID: appID, id)
     }
 }

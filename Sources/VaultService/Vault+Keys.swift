@@ -64,7 +64,7 @@ extension Vault {
         return try read { try $0.keys(appID: app.id, after: after, limit: limit) }
     }
 
-    private func key(_ app: AppRecord, _ id: String) throws -> APIKeyRecord {
+    func key(_ app: AppRecord, _ id: String) throws -> APIKeyRecord {
         guard let keyID = APIKeyID(id), let key = try read({ try $0.key(keyID, appID: app.id) }) else {
             throw Self.notFound
         }
@@ -92,6 +92,9 @@ extension Vault {
             caller, "key.rotated", app: app, details: ["key_id": old.id.json, "successor_id": minted.record.id.json]
         ) { transaction in
             try transaction.insertKey(minted.record, digest: digest)
+            try transaction.copyPolicy(
+                appID: app.id, layer: .key, from: old.id.text, to: minted.record.id.text,
+                revision: PolicyRevisionID().text)
             try transaction.deprecateKey(
                 old.id, now: rotated, graceEndsAt: rotated.adding(seconds: overlapDays * 86_400))
         }

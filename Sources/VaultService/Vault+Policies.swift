@@ -2,43 +2,183 @@ import VaultAPI
 import VaultDomain
 import VaultStore
 
-// Policies of an app (`*`) and of single providers. Read at every decision, so that an edit acts on the next request.
+// Policies of an app by layer, and what is in force for one use. Which revision is in force is read at every decision, so
+// that an edit acts on the next request.
+
+/// Which policy of an app an operator means.
+package enum PolicyTarget: Sendable {
+    /// A provider's id or a secret's slug; `*` is every one of the app.
+    case provider(String)
+    case grant(String)
+    case key(String)
+}
 
 extension Vault {
-    package func setPolicy(_ caller: OperatorCaller, appID: String, providerID: String, _ policy: AccessPolicy)
+    package func setPolicy(_ caller: OperatorCaller, appID: String, _ target: PolicyTarget, _ policy: AccessPolicy)
         async throws
     {
         let app = try app(caller, appID, toWrite: true)
-        guard providerID == "*" || Self.isProviderID(providerID) else {
-            throw VaultError.validation("provider_id", "must be a provider id, a secret's slug, or *")
-        }
+        let (layer, name) = try place(of: target, app: app)
         let changed = now()
-        try await record(
-            caller, "policy.changed", app: app, providerID: providerID, details: ["policy": .object(policy.json)]
-        ) {
-            try $0.upsertPolicy(appID: app.id, providerID: providerID, document: policy.json, now: changed)
+        try await recordPolicyChange(
+            caller, "policy.changed", app: app, target, details: ["policy": .object(policy.json)]
+        ) { transaction in
+            let before = try transaction.policy(appID: app.id, layer: layer, target: name)
+            let limit = policy.json["rate_limit"]
+            // A limit that was not touched counts on.
+            let kept = limit == before?.document["rate_limit"] ? before?.rateSource : nil
+            let rateSource = limit.map { _ in kept ?? PolicyRevisionID().text }
+            if let old = before?.rateSource, old != rateSource { try transaction.deleteRateCounters(source: old) }
+            try transaction.upsertPolicy(
+                PolicyRecord(
+                    layer: layer, target: name, document: policy.json, revision: PolicyRevisionID().text,
+                    rateSource: rateSource),
+                appID: app.id, grantTTLMax: policy.grantTTL?.maxSeconds, now: changed)
+            if let old = before?.revision { self.policyCache.drop(revision: old) }
         }
     }
 
-    package func policy(_ caller: OperatorCaller, appID: String, providerID: String) throws -> JSONObject {
+    package func policy(_ caller: OperatorCaller, appID: String, _ target: PolicyTarget) throws -> JSONObject {
         let app = try app(caller, appID)
-        guard let document = try read({ try $0.policy(appID: app.id, providerID: providerID) }) else {
+        let (layer, name) = try place(of: target, app: app)
+        guard let record = try read({ try $0.policy(appID: app.id, layer: layer, target: name) }) else {
             throw Self.notFound
         }
-        return document
+        return record.document
     }
 
-    package func policies(_ caller: OperatorCaller, appID: String) throws -> [(
-        providerID: String, document: JSONObject
-    )] {
+    /// Those of providers, `*` among them.
+    package func policies(_ caller: OperatorCaller, appID: String) throws -> [PolicyRecord] {
         let app = try app(caller, appID)
-        return try read { try $0.policies(appID: app.id) }
+        return try read { try $0.policies(appID: app.id, layers: [.app, .provider]) }
     }
 
-    package func deletePolicy(_ caller: OperatorCaller, appID: String, providerID: String) async throws {
+    package func deletePolicy(_ caller: OperatorCaller, appID: String, _ target: PolicyTarget) async throws {
         let app = try app(caller, appID, toWrite: true)
-        try await record(caller, "policy.deleted", app: app, providerID: providerID) {
-            guard try $0.deletePolicy(appID: app.id, providerID: providerID) else { throw Self.notFound }
+        let (layer, name) = try place(of: target, app: app)
+        try await recordPolicyChange(caller, "policy.deleted", app: app, target) { transaction in
+            let before = try transaction.policy(appID: app.id, layer: layer, target: name)
+            guard try transaction.deletePolicy(appID: app.id, layer: layer, target: name) else { throw Self.notFound }
+            if let source = before?.rateSource { try transaction.deleteRateCounters(source: source) }
         }
+    }
+
+    private func recordPolicyChange(
+        _ caller: OperatorCaller, _ event: String, app: AppRecord, _ target: PolicyTarget, details: JSONObject = [:],
+        _ body: @escaping @Sendable (Transaction) throws -> Void
+    ) async throws {
+        switch target {
+        case .provider(let id):
+            try await record(caller, event, app: app, providerID: id, details: details, body)
+        case .grant(let id):
+            try await record(caller, event, app: app, grantID: GrantID(id), details: details, body)
+        case .key(let id):
+            var details = details
+            details["key_id"] = .string(id)
+            try await record(caller, event, app: app, details: details, body)
+        }
+    }
+
+    /// Where the policy is kept. Grants and keys have to be the app's.
+    private func place(of target: PolicyTarget, app: AppRecord) throws -> (layer: PolicyLayer, name: String) {
+        switch target {
+        case .provider("*"): return (.app, "*")
+        case .provider(let id):
+            guard Self.isProviderID(id) else {
+                throw VaultError.validation("provider_id", "must be a provider id, a secret's slug, or *")
+            }
+            return (.provider, id)
+        case .grant(let id):
+            guard let grantID = GrantID(id), try read({ try $0.grant(grantID, appID: app.id) }) != nil else {
+                throw Self.notFound
+            }
+            return (.grant, id)
+        case .key(let id): return (.key, try key(app, id).id.text)
+        }
+    }
+
+    // MARK: In force
+
+    /// The policies that bear on the use of a grant by a key, with what their limits have counted.
+    func policiesInForce(_ grant: Grant, keyID: APIKeyID?, in transaction: Transaction, now: Instant) throws
+        -> (policies: [LayeredPolicy], counters: [RateCounter])
+    {
+        var policies: [LayeredPolicy] = []
+        var counters: [RateCounter] = []
+        let references = try transaction.policiesInForce(
+            appID: grant.appID, providerID: grant.providerID, grantID: grant.id, keyID: keyID)
+        for reference in references {
+            var layered = LayeredPolicy(layer: reference.layer, policy: try compiled(reference, in: transaction))
+            if let limit = layered.policy.rateLimit {
+                if let counter = Self.counter(limit, reference, grant: grant, keyID: keyID) {
+                    counters.append(counter)
+                    layered.rate = try transaction.rateReading(counter, now: now)
+                } else {
+                    layered.rate = .undecidable
+                }
+            }
+            policies.append(layered)
+        }
+        return (policies, counters)
+    }
+
+    func compiled(_ reference: PolicyReference, in transaction: Transaction) throws -> AccessPolicy {
+        try policyCache.policy(revision: reference.revision) {
+            guard let document = try transaction.policyDocument(revision: reference.revision) else {
+                throw StoreError.corrupt("policies.revision")
+            }
+            return AccessPolicy(stored: document)
+        }
+    }
+
+    private static func counter(_ limit: RateLimit, _ reference: PolicyReference, grant: Grant, keyID: APIKeyID?)
+        -> RateCounter?
+    {
+        let subject: String? =
+            switch limit.per {
+            case .grant: grant.id.text
+            case .user: grant.userID?.text
+            case .provider: grant.providerID
+            case .key: keyID?.text
+            case .app: grant.appID.text
+            }
+        guard let subject, let source = reference.rateSource else { return nil }
+        return RateCounter(
+            source: source, subject: "\(limit.per.rawValue):\(subject)", limit: limit.requests, seconds: limit.seconds)
+    }
+
+    /// The longest terms and the default that policies give a new or renewed grant of a provider.
+    func grantTTL(appID: AppID, providerID: String, grantID: GrantID?, in transaction: Transaction) throws -> GrantTTL {
+        var ttl = GrantTTL.none
+        let references = try transaction.policiesInForce(
+            appID: appID, providerID: providerID, grantID: grantID, keyID: nil)
+        for reference in references {
+            guard let rule = try compiled(reference, in: transaction).grantTTL else { continue }
+            // Of several defaults the one nearest to the grant counts, of several maxima the shortest.
+            ttl.defaultSeconds = rule.defaultSeconds ?? ttl.defaultSeconds
+            ttl.maxSeconds = [ttl.maxSeconds, rule.maxSeconds].compactMap(\.self).min()
+        }
+        return ttl
+    }
+
+    /// Why a person may not connect a provider: of all rules, only those of groups and roles apply (behaviour contract,
+    /// “Policies”). Sessions for the app itself have no person to judge.
+    func connectRefusal(_ user: User?, appID: AppID, providerID: String, in transaction: Transaction) throws
+        -> VaultError?
+    {
+        guard let user else { return nil }
+        let facts = PolicyFacts(user: user, grant: nil, method: nil, path: nil, peer: nil, now: now())
+        let references = try transaction.policiesInForce(
+            appID: appID, providerID: providerID, grantID: nil, keyID: nil)
+        for reference in references {
+            let outcomes = try compiled(reference, in: transaction).connectRules.evaluate(
+                facts, layer: reference.layer, rate: nil)
+            guard let denied = outcomes.first(where: \.isDenial) else { continue }
+            var details = denied.details
+            details["provider_id"] = .string(providerID)
+            return VaultError(
+                .policyViolation, "Refused by policy: \(denied.verdict.reason).", details: details)
+        }
+        return nil
     }
 }

@@ -80,27 +80,18 @@ extension Vault {
         }
         for (name, value) in request.headers {
             let folded = folded(name)
-            if !isToken(name) || refusedHeaders.contains(folded) || folded.hasPrefix("x-alter-")
+            if !HeaderField.isToken(name) || name.utf8.count > 256 || refusedHeaders.contains(folded)
+                || folded.hasPrefix("x-alter-")
                 || folded.hasPrefix("x-forwarded-")
             {
                 problems.append(
                     FieldProblem(field: "headers.\(name.prefix(64))", problem: "may not be set by the caller"))
-            } else if value.utf8.contains(where: { ($0 < 0x20 && $0 != 0x09) || $0 == 0x7F }) {
+            } else if !HeaderField.isValue(value) {
                 problems.append(
                     FieldProblem(field: "headers.\(name.prefix(64))", problem: "must not contain control characters"))
             }
         }
         if !problems.isEmpty { throw VaultError.validation(problems) }
-    }
-
-    /// RFC 9110 §5.6.2.
-    private static func isToken(_ name: String) -> Bool {
-        let symbols = Set("!#$%&'*+-.^_`|~".utf8)
-        return !name.isEmpty && name.utf8.count <= 256
-            && name.utf8.allSatisfy {
-                (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0)
-                    || symbols.contains($0)
-            }
     }
 
     /// Makes the call that is on note. Whatever happens from here on, its one record comes from the note and from nowhere
@@ -158,7 +149,9 @@ extension Vault {
             try transaction.appendAudit(entry, key: auditKey)
             let facts: ReleaseFacts
             // The record stays, whatever the answer is.
-            do { facts = try self.releaseFacts(use, in: transaction) } catch let error as VaultError { return error }
+            do { facts = try self.releaseFacts(use, in: transaction).facts } catch let error as VaultError {
+                return error
+            }
             if let ended = ReleaseDecision.standingRefusal(facts) { return ended }
             if isUnauthorized, let credential = facts.credential {
                 try self.noteUnauthorized(
@@ -241,7 +234,7 @@ extension Vault {
                 details["principal"] = stored["principal"]
                 var entry = AuditEntry(
                     event: stored["event"]?.string ?? Self.proxiedEvent, decision: .allow, principal: .system,
-                    occurredAt: time, requestID: stored["request_id"]?.string,
+                    occurredAt: time, requestID: stored["request_id"]?.string, trace: TraceContext(recorded: stored),
                     appID: stored["app_id"]?.string.flatMap(AppID.init),
                     userID: stored["user_id"]?.string.flatMap(UserID.init),
                     grantID: stored["grant_id"]?.string.flatMap(GrantID.init),

@@ -15,34 +15,12 @@ package struct DeprovisioningReceipt: Sendable {
     static let type = "deprovisioning-receipt+jwt"
 
     /// What the receipt states, once its signature was held against a key set (RFC 7517 §5). Needs nothing else.
-    package static func claims(of receipt: String, keySet: JSON) throws(ReceiptError) -> JSONObject {
-        let keys: JSONWebKeySet
-        do { keys = try JSONWebKeySet(parsing: keySet) } catch { throw .keySet(error.reason) }
-        let claims: JSONObject
-        do {
-            let signature = try JSONWebSignature(compact: receipt, purpose: .statement(type: type))
-            try signature.verify(with: keys)
-            claims = signature.claims
-        } catch .unknownKey {
-            throw .receipt("no key of the set has its key id")
-        } catch {
-            throw .receipt(error.reason)
-        }
+    package static func claims(of receipt: String, keySet: JSON) throws(StatementError) -> JSONObject {
+        let claims = try SignedStatement.claims(of: receipt, type: type, named: "receipt", keySet: keySet)
         guard ["iss", "sub", "app_id", "deprovisioned_at"].allSatisfy({ claims[$0]?.string != nil }) else {
-            throw .receipt("it does not say who was deprovisioned when")
+            throw .statement("receipt", "it does not say who was deprovisioned when")
         }
         return claims
-    }
-}
-
-package enum ReceiptError: Error, Sendable, CustomStringConvertible {
-    case keySet(String), receipt(String)
-
-    package var description: String {
-        switch self {
-        case .keySet(let reason): "The key set cannot be used: \(reason)."
-        case .receipt(let reason): "The receipt does not hold: \(reason)."
-        }
     }
 }
 

@@ -15,9 +15,10 @@ extension Vault {
         try await destroyOrphanedRevocationKeys()
         try await maintainSigningKeys()
         // Before anything is appended to it.
-        if case .broken(let sequence, let reason) = try verifyAuditEnd() {
+        for case .broken(let chain, let sequence, let reason) in try verifyAuditEnds() {
             logger.critical(
-                "the audit trail does not hold", metadata: ["record": "\(sequence)", "reason": "\(reason)"])
+                "the audit trail does not hold",
+                metadata: ["chain": "\(chain.name)", "record": "\(sequence)", "reason": "\(reason)"])
         }
         try await closeInterruptedUses(startedBefore: now().adding(seconds: 1))
         try await endUsersAgain()

@@ -36,6 +36,16 @@ extension Vault {
             .tokenRefreshFailed, "The provider did not renew the access token: \(reason).", retryAfterSeconds: 5)
     }
 
+    private static func outcome(of failure: TokenCallFailure) -> String {
+        switch failure {
+        case .refused(let code, _) where code == "invalid_grant": "dead"
+        case .unusable: "dead"
+        case .throttled: "throttled"
+        case .unreachable: "unreachable"
+        case .refused, .providerError, .malformed: "failed"
+        }
+    }
+
     /// One refresh. Runs alone for its credential, and reads everything anew: what it waited for may have happened.
     private func refresh(_ id: CredentialID, appID: AppID) async throws {
         let record = try storedCredential(id)
@@ -57,7 +67,9 @@ extension Vault {
         do {
             let answer = try await oauthClient(provider, app: app).refresh(refreshToken)
             try await storePatiently(answer, over: record, app: app)
+            metrics.countRefresh("renewed")
         } catch let failure as TokenCallFailure {
+            metrics.countRefresh(Self.outcome(of: failure))
             try await handle(failure, for: record, client: client)
         }
     }

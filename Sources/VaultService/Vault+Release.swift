@@ -54,17 +54,23 @@ struct RecordedRefusal: Error {
 }
 
 extension Vault {
-    /// The scope of a use. It comes before the body is read, and its refusal is on record like every other one of a use.
+    /// The scope of a use. It comes before the body is read, and its refusal is on record like every other one of a use. A
+    /// scope for some grants or providers only is decided once it is known which one is used.
     package func requireScope(_ caller: AppCaller, for mode: ReleaseMode) async throws {
-        let (event, scope) =
-            switch mode {
-            case .retrieve: (Self.retrievedEvent, "tokens:retrieve")
-            case .proxy: (Self.proxiedEvent, "proxy:execute")
-            }
-        try await recordingRefusal(caller.entry(event, .deny, at: now())) { _ in try caller.require(scope) }
+        let event = mode == .retrieve ? Self.retrievedEvent : Self.proxiedEvent
+        let scope = Self.scope(of: mode)
+        guard !caller.scopes.allowsSome(scope) else { return }
+        try await recordingRefusal(caller.entry(event, .deny, at: now())) { _ in try caller.requireSome(scope) }
     }
 
-    private static let retrievedEvent = "credential.retrieved"
+    private static func scope(of mode: ReleaseMode) -> String {
+        switch mode {
+        case .retrieve: "tokens:retrieve"
+        case .proxy: "proxy:execute"
+        }
+    }
+
+    static let retrievedEvent = "credential.retrieved"
     static let proxiedEvent = "credential.proxied"
 
     /// Hands the credential to the caller (`POST /sdk/token`).
@@ -99,19 +105,30 @@ extension Vault {
     ) async throws -> Result {
         var entry = initial
         do {
-            return try await body(&entry)
+            let result = try await body(&entry)
+            countDecision(entry.event, nil)
+            return result
         } catch let recorded as RecordedRefusal {
+            countDecision(entry.event, recorded.error)
             throw recorded.error
         } catch {
+            countDecision(entry.event, error)
             let refusal = error as? VaultError
             entry.decision = .deny
             entry.details["error"] = .string((refusal?.code ?? .internalError).rawValue)
             if let refusal, !refusal.details.isEmpty { entry.details["refusal"] = .object(refusal.details) }
+            entry.details["missing_scopes"] = refusal?.members["missing"]
             let refused = entry
             let auditKey = auditKey
             try await write { try $0.appendAudit(refused, key: auditKey) }
             throw error
         }
+    }
+
+    private func countDecision(_ event: String, _ error: (any Error)?) {
+        let code = error.map { ($0 as? VaultError)?.code ?? .internalError }
+        let mode = event == Self.proxiedEvent ? ReleaseMode.proxy : .retrieve
+        metrics.countDecision(mode: mode.rawValue, code: code?.rawValue)
     }
 
     // MARK: Steps
@@ -120,6 +137,7 @@ extension Vault {
     struct Use: Sendable {
         let mode: ReleaseMode
         let appID: AppID
+        let keyID: APIKeyID
         let grantID: GrantID
         let credentialID: CredentialID?
         /// Whether the caller named the user by a token.
@@ -161,7 +179,7 @@ extension Vault {
     }
 
     private func decision(on use: Use) throws -> ReleaseDecision {
-        ReleaseDecision.decide(try read { try releaseFacts(use, in: $0) })
+        ReleaseDecision.decide(try read { try releaseFacts(use, in: $0).facts })
     }
 
     /// Everything before the credential is looked at: who, which grant, may it.
@@ -185,14 +203,20 @@ extension Vault {
         entry.grantID = target.grant.id
         entry.providerID = target.grant.providerID
         entry.userID = target.grant.userID
+        try caller.require(Self.scope(of: mode), instance: [target.grant.providerID, target.grant.id.text])
         let use = Use(
-            mode: mode, appID: caller.appID, grantID: target.grant.id, credentialID: target.grant.credentialID,
+            mode: mode, appID: caller.appID, keyID: caller.keyID, grantID: target.grant.id,
+            credentialID: target.grant.credentialID,
             hasUserToken: user != nil, method: request.method, address: address, peer: caller.origin.peer,
             hasRequestRule: caller.hasRequestRule)
         let decision = try decision(on: use)
-        entry.details["rules"] = decision.rules.isEmpty ? nil : .array(decision.rules.map(\.json))
+        entry.details["rules"] = Self.recorded(decision.rules)
         if let refusal = decision.refusal { throw refusal }
         return use
+    }
+
+    private static func recorded(_ rules: [RuleOutcome]) -> JSON? {
+        rules.isEmpty ? nil : .array(rules.map(\.json))
     }
 
     /// Decides on what the database says now and records the outcome; `nil` when the credential is not the one at hand.
@@ -209,8 +233,9 @@ extension Vault {
         let time = now()
         let outcome = try await write { transaction -> Outcome in
             var entry = entry
-            let facts = try releaseFacts(use, in: transaction)
+            let (facts, counters) = try releaseFacts(use, in: transaction)
             let decision = ReleaseDecision.decide(facts)
+            entry.details["rules"] = Self.recorded(decision.rules)
             if let refusal = decision.refusal {
                 entry.decision = .deny
                 entry.details["error"] = .string(refusal.code.rawValue)
@@ -220,6 +245,7 @@ extension Vault {
             guard let credential = facts.credential, credential.version == record.credential.version else {
                 return .credentialChanged
             }
+            for counter in counters { _ = try transaction.countUse(counter, now: facts.now) }
             entry.decision = .allow
             entry.details["token_generation"] = .string(credential.tokenGeneration)
             if use.mode == .retrieve { try transaction.appendAudit(entry, key: auditKey) }
@@ -325,8 +351,10 @@ extension Vault {
             ])
     }
 
-    /// All that the decision looks at, of one moment. Throws when the grant's identity provider is gone.
-    func releaseFacts(_ use: Use, in transaction: Transaction) throws -> ReleaseFacts {
+    /// All that the decision looks at, of one moment, and the limits that the use counts against. Throws when the grant's
+    /// identity provider is gone.
+    func releaseFacts(_ use: Use, in transaction: Transaction) throws -> (facts: ReleaseFacts, counters: [RateCounter])
+    {
         guard let record = try transaction.grant(use.grantID, appID: use.appID) else {
             throw VaultError(.grantNotFound, "No such grant.")
         }
@@ -338,19 +366,17 @@ extension Vault {
                 try requireActiveIssuer(user.issuer, appID: use.appID, in: transaction)
             }
         }
-        var policies: [(layer: String, policy: AccessPolicy)] = []
-        for (layer, name) in [("app", "*"), ("provider", grant.providerID)] {
-            guard let document = try transaction.policy(appID: use.appID, providerID: name) else { continue }
-            policies.append((layer: layer, policy: AccessPolicy(Fields(document, unknownMembers: .ignored))))
-        }
-        return ReleaseFacts(
+        let time = now()
+        let (policies, counters) = try policiesInForce(grant, keyID: use.keyID, in: transaction, now: time)
+        let facts = ReleaseFacts(
             mode: use.mode, grant: grant, credential: record.credential?.credential, user: user,
             hasUserToken: use.hasUserToken, allowedHosts: try allowedHosts(of: grant, in: transaction),
             method: use.method, address: use.address, peer: use.peer, policies: policies,
-            hasRequestRule: use.hasRequestRule, now: now())
+            hasRequestRule: use.hasRequestRule, now: time)
+        return (facts, counters)
     }
 
-    private func allowedHosts(of grant: Grant, in transaction: Transaction) throws -> [HostRule] {
+    func allowedHosts(of grant: Grant, in transaction: Transaction) throws -> [HostRule] {
         switch grant.kind {
         case .managedSecret:
             guard let id = grant.managedSecretID else { return [] }

@@ -109,12 +109,13 @@ extension Vault {
         while !rest.isEmpty {
             let part = rest.prefix(Limits.webhookEventsPerTransaction)
             rest = rest.dropFirst(part.count)
-            try await write { transaction in
+            let outcomes = try await write { transaction in
                 let provider = try Self.stillTrusted(provider, in: transaction)
-                for event in part {
-                    try self.apply(event, provider: provider, app: app, origin: origin, in: transaction)
+                return try part.map {
+                    try self.apply($0, provider: provider, app: app, origin: origin, in: transaction)
                 }
             }
+            outcomes.forEach(metrics.countWebhookEvent)
         }
         try await finishKeyDestructions()
         revocationSignal.notify()
@@ -132,6 +133,7 @@ extension Vault {
                     identityProviderID: provider.id)
             }
         }
+        items.forEach { _ in metrics.countWebhookEvent("invalid") }
     }
 
     /// Identifies what came without an id of its own.
@@ -140,14 +142,16 @@ extension Vault {
     private func apply(
         _ event: LifecycleEvent, provider: IdentityProviderRecord, app: AppRecord, origin: RequestOrigin,
         in transaction: Transaction
-    ) throws {
+    ) throws -> String {
         let time = now()
         // Without an id, what says the same of the same time is the same event; without a time, nothing is.
         let deliveryID =
             event.deliveryID
             ?? (event.occurredAt == nil
                 ? "received:" + DeliveryID().text : Self.digestID(JSON.object(event.source).text))
-        guard try !transaction.hasDelivery(identityProviderID: provider.id, deliveryID: deliveryID) else { return }
+        guard try !transaction.hasDelivery(identityProviderID: provider.id, deliveryID: deliveryID) else {
+            return "duplicate"
+        }
         // A date in the future would outweigh every event to come.
         var event = event
         event.deliveryID = deliveryID
@@ -158,6 +162,7 @@ extension Vault {
                 deliveryID: deliveryID, eventType: event.type, outcome: result.outcome, detail: result.detail,
                 userID: result.userID, eventAt: event.occurredAt, receivedAt: time, source: event.source),
             identityProviderID: provider.id)
+        return result.outcome
     }
 
     /// Applies a logged delivery again, by the event map of today. As ever, an older event undoes no newer one.

@@ -32,8 +32,11 @@ package struct Vault: Sendable {
     let now: @Sendable () -> Instant
     let keySets: KeySetCache
     let refreshes: RefreshFlights
-    let revocationLanes: RevocationLanes
+    let policyCache: PolicyCache
+    let revocationLanes: Lanes<ProviderOfApp>
     let revocationSignal: WorkSignal
+    let auditLanes: Lanes<AuditStreamID>
+    package let metrics: VaultMetrics
     let keyDestructions: KeyDestructions
     let spareRevocationKey: SpareKey
     let webhookTurnstile: Turnstile<IdentityProviderID>
@@ -53,8 +56,11 @@ package struct Vault: Sendable {
         self.logger = logger
         keySets = KeySetCache(send: send)
         refreshes = RefreshFlights()
-        revocationLanes = RevocationLanes()
+        policyCache = PolicyCache()
+        revocationLanes = Lanes<ProviderOfApp>()
         revocationSignal = WorkSignal()
+        auditLanes = Lanes()
+        metrics = VaultMetrics()
         keyDestructions = KeyDestructions()
         spareRevocationKey = SpareKey()
         webhookTurnstile = Turnstile(limit: Limits.webhooksAtOnce, perKind: Limits.webhooksAtOncePerAddress)
@@ -75,6 +81,13 @@ package struct Vault: Sendable {
             return false
         }
     }
+
+    /// What Prometheus asks for. Without the database, what the process itself knows.
+    package func metricsText() -> String {
+        metrics.text(queueDepths: (try? read { try $0.queueDepths() }) ?? [])
+    }
+
+    package var currentTime: Instant { now() }
 
     // MARK: Writing with a record
 

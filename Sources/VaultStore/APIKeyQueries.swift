@@ -1,7 +1,7 @@
 import VaultAPI
 import VaultDomain
 
-// API keys, the nonces and rate windows of their requests, and the actors that callers name.
+// API keys, the nonces of their requests, and the actors that callers name.
 
 package struct APIKeyRecord: Sendable {
     package let id: APIKeyID
@@ -47,18 +47,6 @@ package struct APIKeyRecord: Sendable {
             rateLimitPerMinute: try row.optionalInteger("rate_limit_rpm"), createdAt: try row.instant("created_at"),
             expiresAt: try row.optionalInstant("expires_at"), deprecatedAt: try row.optionalInstant("deprecated_at"),
             graceEndsAt: try row.optionalInstant("grace_ends_at"), revokedAt: try row.optionalInstant("revoked_at"))
-    }
-}
-
-/// One key's use of its current minute.
-package struct RateWindow: Sendable {
-    package let limit: Int64
-    package let used: Int64
-    package let endsAt: Instant
-
-    package var isExceeded: Bool { used > limit }
-    package var state: RateLimitState {
-        RateLimitState(limit: limit, remaining: max(0, limit - used), resetsAt: endsAt)
     }
 }
 
@@ -109,20 +97,6 @@ extension Transaction {
 
     package func deleteExpiredNonces(now: Instant) throws {
         try execute("DELETE FROM request_nonces WHERE expires_at < ?1", now)
-    }
-
-    /// Counts one request in the key's minute.
-    package func countRequest(keyID: APIKeyID, limit: Int64, now: Instant) throws -> RateWindow {
-        let startedAt = Instant(milliseconds: now.milliseconds - now.milliseconds % 60_000)
-        try execute(
-            """
-            INSERT INTO key_rate_windows (key_id, started_at, used) VALUES (?1, ?2, 1)
-            ON CONFLICT (key_id) DO UPDATE SET
-                used = CASE WHEN key_rate_windows.started_at = excluded.started_at THEN key_rate_windows.used + 1 ELSE 1 END,
-                started_at = excluded.started_at
-            """, keyID, startedAt)
-        let row = try row("SELECT used FROM key_rate_windows WHERE key_id = ?1", keyID)
-        return RateWindow(limit: limit, used: try row?.integer("used") ?? 1, endsAt: startedAt.adding(seconds: 60))
     }
 
     package func actor(appID: AppID, caller: String, callerType: String) throws -> ActorID? {

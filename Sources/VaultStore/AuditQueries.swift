@@ -2,30 +2,11 @@ import VaultAPI
 import VaultCrypto
 import VaultDomain
 
-// The audit chain. Record n carries SHA-256(hash of n−1 ‖ n ‖ text of n); the head moves in the same transaction and is
-// authenticated with a key of the key store, so that cutting the tail, or rewriting it and the chain after it, shows.
+// The audit trail: one chain for each app, and one for what concerns the installation. Record n of a chain carries
+// SHA-256(hash of n−1 ‖ n ‖ text of n); the chain's head moves in the same transaction and is authenticated with a key of
+// the key store, so that cutting the tail, or rewriting it and what comes after it, shows.
 
-/// One written record.
-package struct AuditRecord: Sendable {
-    package let sequence: Int64
-    package let record: JSONObject
-}
-
-package struct AuditFilter: Sendable {
-    package var from: Instant?
-    package var to: Instant?
-    package var event: String?
-    package var decision: String?
-    package var providerID: String?
-    package var userID: UserID?
-    package var grantID: GrantID?
-    /// Of a managed agent. There are none yet, so that any of them narrows the list to nothing.
-    package var agentID: String?
-
-    package init() {}
-}
-
-/// Where the chain ends.
+/// A place in a chain.
 package struct AuditHead: Sendable, Equatable {
     package let sequence: Int64
     package let hash: [UInt8]
@@ -36,139 +17,296 @@ package struct AuditHead: Sendable, Equatable {
     }
 }
 
+/// One written record.
+package struct AuditRecord: Sendable {
+    /// Where it is among all records; for paging only.
+    package let position: Int64
+    package let chain: AuditChain
+    package let sequence: Int64
+    package let record: JSONObject
+    package let hash: [UInt8]
+
+    init(_ row: Row) throws {
+        position = try row.integer("position")
+        chain = AuditChain(name: try row.text("chain"))
+        sequence = try row.integer("sequence")
+        record = try row.object("record")
+        hash = try row.blob("hash")
+    }
+}
+
+package struct AuditFilter: Sendable {
+    package var from: Instant?
+    package var to: Instant?
+    package var event: String?
+    package var decision: String?
+    package var providerID: String?
+    package var userID: UserID?
+    package var grantID: GrantID?
+    package var requestID: String?
+    /// Of a managed agent. There are none yet, so that any of them narrows the list to nothing.
+    package var agentID: String?
+
+    package init() {}
+}
+
+/// A chain's two ends.
+package struct AuditEnds: Sendable, Equatable {
+    package let chain: AuditChain
+    /// The last record that retention has removed; a chain begins with record 1 after its origin.
+    package let start: AuditHead
+    package let head: AuditHead
+}
+
 /// A verification under way. It reads page by page, so that no long read keeps the database's log from being emptied.
 package struct AuditProgress: Sendable {
-    /// The last record that was read; the chain begins with zeros.
-    fileprivate(set) var end = AuditHead(sequence: 0, hash: [UInt8](repeating: 0, count: 32))
-    /// An end that the chain is known to have had, kept apart from the database.
-    let anchor: AuditHead?
+    package let chain: AuditChain
+    /// The last record that was read.
+    fileprivate(set) var end: AuditHead
+    fileprivate var position: Int64 = 0
+    /// Places that the chain is known to have had, kept apart from the database.
+    fileprivate let witnesses: [AuditHead]
     fileprivate(set) var broken: AuditVerification?
 
-    package init(anchor: AuditHead?) { self.anchor = anchor }
+    package init(chain: AuditChain, witnesses: [AuditHead]) {
+        self.chain = chain
+        end = chain.origin
+        self.witnesses = witnesses
+    }
+
+    package var isBroken: Bool { broken != nil }
 }
 
 /// What verification found.
 package enum AuditVerification: Sendable, Equatable {
     case intact(records: Int64)
     /// The first record that does not fit, and why.
-    case broken(sequence: Int64, reason: String)
+    case broken(chain: AuditChain, sequence: Int64, reason: String)
 }
 
 extension Transaction {
-    private static let genesis = [UInt8](repeating: 0, count: 32)
+    // MARK: Ends
 
-    private static func hash(previous: [UInt8], sequence: Int64, record: String) -> [UInt8] {
-        Digest.sha256(previous + Array("\(sequence):".utf8) + Array(record.utf8))
+    private static func headBytes(_ ends: AuditEnds) -> [UInt8] {
+        let name = ends.chain == .installation ? "" : ends.chain.name + ":"
+        let head = Array("audit-head:\(name)\(ends.head.sequence):".utf8) + ends.head.hash
+        guard ends.start.sequence > 0 else { return head }
+        return head + Array(":from:\(ends.start.sequence):".utf8) + ends.start.hash
     }
 
-    private static func headBytes(_ head: AuditHead) -> [UInt8] {
-        Array("audit-head:\(head.sequence):".utf8) + head.hash
+    /// The ends of the chain, held against their authentication; `nil` before the first record.
+    package func auditEnds(_ chain: AuditChain, key: DigestKey) throws -> AuditEnds? {
+        guard let row = try row("SELECT * FROM audit_heads WHERE chain = ?1", chain.name) else { return nil }
+        let removed = try row.integer("start_sequence")
+        let ends = AuditEnds(
+            chain: chain,
+            start: removed == 0 ? chain.origin : AuditHead(sequence: removed, hash: try row.blob("start_hash")),
+            head: AuditHead(sequence: try row.integer("sequence"), hash: try row.blob("hash")))
+        guard key.matches(try row.blob("mac"), Self.headBytes(ends)) else {
+            throw StoreError.corrupt("audit_heads.mac")
+        }
+        return ends
     }
 
-    /// The end of the chain, held against its authentication; `nil` before the first record.
-    package func auditHead(key: DigestKey) throws -> AuditHead? {
-        guard let row = try row("SELECT sequence, hash, mac FROM audit_head WHERE id = 1") else { return nil }
-        let head = AuditHead(sequence: try row.integer("sequence"), hash: try row.blob("hash"))
-        guard key.matches(try row.blob("mac"), Self.headBytes(head)) else { throw StoreError.corrupt("audit_head.mac") }
-        return head
+    private func setAuditEnds(_ ends: AuditEnds, key: DigestKey) throws {
+        try execute(
+            """
+            INSERT INTO audit_heads (chain, sequence, hash, start_sequence, start_hash, mac) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+            ON CONFLICT (chain) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash,
+                start_sequence = excluded.start_sequence, start_hash = excluded.start_hash, mac = excluded.mac
+            """, ends.chain.name, ends.head.sequence, ends.head.hash, ends.start.sequence, ends.start.hash,
+            key.digest(Self.headBytes(ends)))
     }
 
-    package func auditHash(_ sequence: Int64) throws -> [UInt8]? {
-        try row("SELECT hash FROM audit_records WHERE sequence = ?1", sequence)?.blob("hash")
+    /// Every chain that has an end or a record.
+    package func auditChains() throws -> [AuditChain] {
+        try rows("SELECT chain FROM audit_heads UNION SELECT DISTINCT chain FROM audit_records ORDER BY chain").map {
+            AuditChain(name: try $0.text("chain"))
+        }
     }
+
+    /// Where each chain ends, as the rows say.
+    package func auditHeads() throws -> [AuditChain: AuditHead] {
+        let pairs = try rows("SELECT chain, sequence, hash FROM audit_heads").map {
+            (
+                AuditChain(name: try $0.text("chain")),
+                AuditHead(sequence: try $0.integer("sequence"), hash: try $0.blob("hash"))
+            )
+        }
+        return Dictionary(uniqueKeysWithValues: pairs)
+    }
+
+    package func auditHash(_ chain: AuditChain, _ sequence: Int64) throws -> [UInt8]? {
+        try row("SELECT hash FROM audit_records WHERE chain = ?1 AND sequence = ?2", chain.name, sequence)?
+            .blob("hash")
+    }
+
+    // MARK: Writing
 
     /// Appends the entry; it is durable when the transaction is. A head that this installation did not write is never
     /// built upon: signing what comes after it would make it look right.
     package func appendAudit(_ entry: AuditEntry, key: DigestKey) throws {
-        let head = try auditHead(key: key)
-        let sequence = (head?.sequence ?? 0) + 1
+        let chain = AuditChain(entry.appID)
+        let ends = try auditEnds(chain, key: key)
+        let previous = ends?.head ?? chain.origin
+        let sequence = previous.sequence + 1
         let record = JSON.object(entry.json).text
-        let hash = Self.hash(previous: head?.hash ?? Self.genesis, sequence: sequence, record: record)
+        let hash = AuditChain.hash(previous: previous.hash, sequence: sequence, record: record)
         try execute(
             """
-            INSERT INTO audit_records (sequence, id, occurred_at, app_id, event, decision, provider_id, user_id, grant_id,
-                record, hash)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-            """, sequence, entry.id, entry.occurredAt, entry.appID, entry.event, entry.decision.rawValue,
-            entry.providerID, entry.userID, entry.grantID, record, hash)
-        try execute(
-            """
-            INSERT INTO audit_head (id, sequence, hash, mac) VALUES (1, ?1, ?2, ?3)
-            ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash, mac = excluded.mac
-            """, sequence, hash, key.digest(Self.headBytes(AuditHead(sequence: sequence, hash: hash))))
+            INSERT INTO audit_records (chain, sequence, id, occurred_at, app_id, event, decision, provider_id, user_id,
+                grant_id, request_id, record, hash)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+            """, chain.name, sequence, entry.id, entry.occurredAt, entry.appID, entry.event, entry.decision.rawValue,
+            entry.providerID, entry.userID, entry.grantID, entry.requestID, record, hash)
+        try setAuditEnds(
+            AuditEnds(
+                chain: chain, start: ends?.start ?? chain.origin, head: AuditHead(sequence: sequence, hash: hash)),
+            key: key)
     }
 
-    package func auditRecords(appID: AppID, filter: AuditFilter, before sequence: Int64, limit: Int) throws
+    /// Removes the oldest records of the chain that lie before `time`, at most `limit` of them, and never the last one. What
+    /// is left begins where they ended; how many there were.
+    package func pruneAudit(_ chain: AuditChain, before time: Instant, limit: Int, key: DigestKey) throws -> Int64 {
+        guard let ends = try auditEnds(chain, key: key) else { return 0 }
+        let oldest = try rows(
+            """
+            SELECT sequence, hash, occurred_at FROM audit_records WHERE chain = ?1 AND sequence < ?2
+            ORDER BY sequence LIMIT ?3
+            """, chain.name, ends.head.sequence, limit)
+        let old = try oldest.prefix { try $0.instant("occurred_at") < time }
+        guard let last = old.last else { return 0 }
+        let start = AuditHead(sequence: try last.integer("sequence"), hash: try last.blob("hash"))
+        try execute("DELETE FROM audit_records WHERE chain = ?1 AND sequence <= ?2", chain.name, start.sequence)
+        try setAuditEnds(AuditEnds(chain: chain, start: start, head: ends.head), key: key)
+        return Int64(old.count)
+    }
+
+    // MARK: Reading
+
+    private static let filterCondition = """
+        app_id = ?1 AND (?3 IS NULL OR occurred_at >= ?3) AND (?4 IS NULL OR occurred_at <= ?4)
+            AND (?5 IS NULL OR event = ?5) AND (?6 IS NULL OR decision = ?6) AND (?7 IS NULL OR provider_id = ?7)
+            AND (?8 IS NULL OR user_id = ?8) AND (?9 IS NULL OR grant_id = ?9) AND (?10 IS NULL OR request_id = ?10)
+            AND ?11 IS NULL
+        """
+
+    /// Newest first.
+    package func auditRecords(appID: AppID, filter: AuditFilter, before position: Int64, limit: Int) throws
         -> [AuditRecord]
     {
+        try auditRecords(
+            "SELECT * FROM audit_records WHERE \(Self.filterCondition) AND position < ?2 ORDER BY position DESC LIMIT ?12",
+            appID, filter, position, limit)
+    }
+
+    /// Oldest first.
+    package func auditRecordsAscending(appID: AppID, filter: AuditFilter, after position: Int64, limit: Int) throws
+        -> [AuditRecord]
+    {
+        try auditRecords(
+            "SELECT * FROM audit_records WHERE \(Self.filterCondition) AND position > ?2 ORDER BY position LIMIT ?12",
+            appID, filter, position, limit)
+    }
+
+    private func auditRecords(_ sql: String, _ appID: AppID, _ filter: AuditFilter, _ position: Int64, _ limit: Int)
+        throws -> [AuditRecord]
+    {
         try rows(
-            """
-            SELECT sequence, record FROM audit_records WHERE app_id = ?1 AND sequence < ?2
-                AND (?3 IS NULL OR occurred_at >= ?3) AND (?4 IS NULL OR occurred_at <= ?4)
-                AND (?5 IS NULL OR event = ?5) AND (?6 IS NULL OR decision = ?6) AND (?7 IS NULL OR provider_id = ?7)
-                AND (?8 IS NULL OR user_id = ?8) AND (?9 IS NULL OR grant_id = ?9) AND ?10 IS NULL
-            ORDER BY sequence DESC LIMIT ?11
-            """, appID, sequence, filter.from, filter.to, filter.event, filter.decision, filter.providerID,
-            filter.userID,
-            filter.grantID, filter.agentID, limit
-        ).map { AuditRecord(sequence: try $0.integer("sequence"), record: try $0.object("record")) }
+            sql, appID, position, filter.from, filter.to, filter.event, filter.decision, filter.providerID,
+            filter.userID, filter.grantID, filter.requestID, filter.agentID, limit
+        ).map(AuditRecord.init)
+    }
+
+    /// The next records of one chain.
+    package func auditRecords(_ chain: AuditChain, after sequence: Int64, limit: Int) throws -> [AuditRecord] {
+        try rows(
+            "SELECT * FROM audit_records WHERE chain = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3", chain.name,
+            sequence, limit
+        ).map(AuditRecord.init)
     }
 
     package func auditRecord(_ id: AuditEventID, appID: AppID) throws -> AuditRecord? {
-        try row("SELECT sequence, record FROM audit_records WHERE id = ?1 AND app_id = ?2", id, appID).map {
-            AuditRecord(sequence: try $0.integer("sequence"), record: try $0.object("record"))
-        }
+        try row("SELECT * FROM audit_records WHERE id = ?1 AND app_id = ?2", id, appID).map(AuditRecord.init)
     }
 
+    /// All that one request left, in the order in which it was written.
+    package func auditRecords(requestID: String) throws -> [AuditRecord] {
+        try rows("SELECT * FROM audit_records WHERE request_id = ?1 ORDER BY position", requestID).map(AuditRecord.init)
+    }
+
+    // MARK: Verifying
+
     /// Holds the next records against the chain, at most `limit` of them; how many there were. None once it is broken.
-    package func verifyAudit(_ progress: inout AuditProgress, limit: Int64) throws -> Int {
+    package func verifyAudit(_ progress: inout AuditProgress, limit: Int64, key: DigestKey) throws -> Int {
         guard progress.broken == nil else { return 0 }
+        let chain = progress.chain
+        // What retention removed, meanwhile as well, is not missing. A forged head is found at the end.
+        if let start = try? auditEnds(chain, key: key)?.start, start.sequence > progress.end.sequence {
+            progress.end = start
+        }
         let page = try rows(
-            "SELECT * FROM audit_records WHERE sequence > ?1 ORDER BY sequence LIMIT ?2", progress.end.sequence, limit)
+            "SELECT * FROM audit_records WHERE chain = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3", chain.name,
+            progress.end.sequence, limit)
         for row in page where progress.broken == nil {
             let sequence = try row.integer("sequence")
             let record = try row.text("record")
-            let hash = Self.hash(previous: progress.end.hash, sequence: sequence, record: record)
+            let hash = AuditChain.hash(previous: progress.end.hash, sequence: sequence, record: record)
+            let position = try row.integer("position")
+            func broken(_ reason: String, at place: Int64? = nil) -> AuditVerification {
+                .broken(chain: chain, sequence: place ?? sequence, reason: reason)
+            }
             if sequence != progress.end.sequence + 1 {
-                progress.broken = .broken(sequence: progress.end.sequence + 1, reason: "the record is missing")
+                progress.broken = broken("the record is missing", at: progress.end.sequence + 1)
             } else if try row.blob("hash") != hash {
-                progress.broken = .broken(sequence: sequence, reason: "the record does not fit its hash")
-            } else if try !Self.columnsAgree(row, record: record) {
-                progress.broken = .broken(
-                    sequence: sequence, reason: "the searchable columns differ from the record")
+                progress.broken = broken("the record does not fit its hash")
+            } else if try position <= progress.position || !Self.columnsAgree(row, record: record) {
+                progress.broken = broken("the searchable columns differ from the record")
+            } else if progress.witnesses.contains(where: { $0.sequence == sequence && $0.hash != hash }) {
+                progress.broken = broken("the record is not the one that was written here")
             }
+            progress.position = position
             progress.end = AuditHead(sequence: sequence, hash: hash)
-            if sequence == progress.anchor?.sequence, hash != progress.anchor?.hash {
-                progress.broken = .broken(sequence: sequence, reason: "the record is not the one that was written here")
-            }
         }
         return page.count
     }
 
-    /// Whether the chain ends where its head says, and not before the last end that the key store knows.
+    /// Whether the chain ends where its head says, and not before a place that is known from elsewhere.
     package func verifyAuditEnd(_ progress: AuditProgress, key: DigestKey) throws -> AuditVerification {
         if let broken = progress.broken { return broken }
-        // Rows below the first page's start exist only when somebody renumbered them.
-        if let stray = try row("SELECT min(sequence) AS lowest FROM audit_records")?.optionalInteger("lowest"),
-            stray < 1
-        {
-            return .broken(sequence: stray, reason: "the record stands before the first")
-        }
+        let chain = progress.chain
         let end = progress.end
-        let head: AuditHead?
-        do { head = try auditHead(key: key) } catch StoreError.corrupt {
-            return .broken(sequence: end.sequence, reason: "the head of the chain was not written by this installation")
-        }
-        if head ?? AuditHead(sequence: 0, hash: Self.genesis) != end {
+        let ends: AuditEnds?
+        do { ends = try auditEnds(chain, key: key) } catch StoreError.corrupt {
             return .broken(
-                sequence: min(end.sequence, head?.sequence ?? 0) + 1,
+                chain: chain, sequence: end.sequence,
+                reason: "the head of the chain was not written by this installation")
+        }
+        let start = ends?.start ?? chain.origin
+        // Rows before the start exist only when somebody renumbered them.
+        let lowest = try row("SELECT min(sequence) AS lowest FROM audit_records WHERE chain = ?1", chain.name)?
+            .optionalInteger("lowest")
+        if let lowest, lowest <= start.sequence {
+            return .broken(chain: chain, sequence: lowest, reason: "the record stands before the first")
+        }
+        if ends?.head ?? chain.origin != end {
+            return .broken(
+                chain: chain, sequence: min(end.sequence, ends?.head.sequence ?? 0) + 1,
                 reason: "the records end before or after the head of the chain")
         }
-        if let anchor = progress.anchor, anchor.sequence > end.sequence {
-            return .broken(
-                sequence: end.sequence + 1, reason: "the trail was cut or rolled back: it went to \(anchor.sequence)")
+        for witness in progress.witnesses {
+            if witness.sequence > end.sequence {
+                return .broken(
+                    chain: chain, sequence: end.sequence + 1,
+                    reason: "the trail was cut or rolled back: it went to \(witness.sequence)")
+            }
+            if witness.sequence == start.sequence, witness.hash != start.hash {
+                return .broken(
+                    chain: chain, sequence: start.sequence,
+                    reason: "the records that were removed did not end where they should")
+            }
         }
-        return .intact(records: end.sequence)
+        return .intact(records: end.sequence - start.sequence)
     }
 
     private static func columnsAgree(_ row: Row, record: String) throws -> Bool {
@@ -179,7 +317,39 @@ extension Transaction {
             && row.optionalText("user_id") == object["user_id"]?.string
             && row.optionalText("grant_id") == object["grant_id"]?.string
             && row.optionalText("provider_id") == object["provider_id"]?.string
+            && (row.optionalText("request_id") == object["request_id"]?.string || isBeforeRequestIDs(row))
             && row.instant("occurred_at").rfc3339 == object["occurred_at"]?.string
+    }
+
+    /// Records of before there was such a column; apps have had it since they have chains.
+    private static func isBeforeRequestIDs(_ row: Row) throws -> Bool {
+        try row.text("chain") == AuditChain.installation.name && row.optionalText("request_id") == nil
+    }
+
+    // MARK: Checkpoints
+
+    /// Keeps a checkpoint. Of one hour only the last stays: each says all that those before it said.
+    package func insertCheckpoint(_ checkpoint: AuditCheckpoint, now: Instant) throws {
+        let hour = now.milliseconds - now.milliseconds % 3_600_000
+        try execute(
+            "DELETE FROM audit_checkpoints WHERE chain = ?1 AND created_at >= ?2", checkpoint.chain.name, hour)
+        try execute(
+            """
+            INSERT INTO audit_checkpoints (chain, sequence, created_at, statement) VALUES (?1, ?2, ?3, ?4)
+            ON CONFLICT (chain, sequence) DO NOTHING
+            """, checkpoint.chain.name, checkpoint.sequence, now, checkpoint.statement)
+    }
+
+    /// Newest first, before a sequence.
+    package func checkpoints(_ chain: AuditChain, before sequence: Int64, limit: Int) throws -> [AuditCheckpoint] {
+        try rows(
+            "SELECT * FROM audit_checkpoints WHERE chain = ?1 AND sequence < ?2 ORDER BY sequence DESC LIMIT ?3",
+            chain.name, sequence, limit
+        ).map {
+            AuditCheckpoint(
+                chain: chain, sequence: try $0.integer("sequence"), createdAt: try $0.instant("created_at"),
+                statement: try $0.text("statement"))
+        }
     }
 
     // MARK: Uses under way
@@ -197,5 +367,21 @@ extension Transaction {
         try rows("SELECT id, entry FROM open_uses WHERE created_at < ?1 ORDER BY created_at, id", limit).map {
             (id: try $0.id("id"), entry: try $0.object("entry"))
         }
+    }
+}
+
+/// A signed statement of where a chain was.
+package struct AuditCheckpoint: Sendable {
+    package let chain: AuditChain
+    package let sequence: Int64
+    package let createdAt: Instant
+    /// Compact JWS.
+    package let statement: String
+
+    package init(chain: AuditChain, sequence: Int64, createdAt: Instant, statement: String) {
+        self.chain = chain
+        self.sequence = sequence
+        self.createdAt = createdAt
+        self.statement = statement
     }
 }

@@ -142,8 +142,9 @@ extension Grant {
             accountIdentifier: try row.optionalText("account_identifier"),
             accountDisplayName: try row.optionalText("account_display_name"), scopes: try row.strings("scopes"),
             hasScopeMismatch: try row.bool("scope_mismatch"), grantPolicy: try row.object("grant_policy"),
-            expiresAt: try row.optionalInstant("expires_at"), createdAt: try row.instant("created_at"),
-            lastUsedAt: try row.optionalInstant("last_used_at"), revokedAt: try row.optionalInstant("revoked_at"),
+            expiresAt: try row.optionalInstant("ends_at"), createdAt: try row.instant("created_at"),
+            termStartedAt: try row.instant("term_started_at"), lastUsedAt: try row.optionalInstant("last_used_at"),
+            revokedAt: try row.optionalInstant("revoked_at"),
             revokeReason: try row.optionalText("revoke_reason"))
     }
 }
@@ -154,17 +155,17 @@ extension Transaction {
             """
             INSERT INTO grants (id, app_id, kind, provider_id, credential_id, managed_secret_id, principal_type, user_id,
                 label, account_id, account_identifier, account_display_name, scopes, grant_policy, expires_at, created_at,
-                credential_ref)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?5)
+                term_started_at, credential_ref)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?5)
             """, grant.id, grant.appID, grant.kind.rawValue, grant.providerID, grant.credentialID,
             grant.managedSecretID,
             grant.principalType.rawValue, grant.userID, grant.label, accountID, grant.accountIdentifier,
             grant.accountDisplayName, JSON.strings(grant.scopes), JSON.object(grant.grantPolicy), grant.expiresAt,
-            grant.createdAt)
+            grant.createdAt, grant.termStartedAt)
     }
 
     package func grant(_ id: GrantID, appID: AppID) throws -> GrantRecord? {
-        try row("SELECT * FROM grants WHERE id = ?1 AND app_id = ?2", id, appID).map(grantRecord)
+        try row("SELECT \(Self.grantColumns) FROM grants WHERE id = ?1 AND app_id = ?2", id, appID).map(grantRecord)
     }
 
     private func grantRecord(_ row: Row) throws -> GrantRecord {
@@ -180,7 +181,7 @@ extension Transaction {
     ) throws -> [GrantRecord] {
         try rows(
             """
-            SELECT grants.* FROM grants LEFT JOIN credentials ON credentials.id = grants.credential_id
+            SELECT \(Self.grantColumns) FROM grants LEFT JOIN credentials ON credentials.id = grants.credential_id
             WHERE \(Self.grantCondition) AND (grants.created_at, grants.id) > (?8, ?9)
             ORDER BY grants.created_at, grants.id LIMIT ?10 OFFSET ?11
             """, appID, filter.userID, filter.providerID, filter.account, filter.label, filter.status?.rawValue, now,
@@ -197,13 +198,29 @@ extension Transaction {
         )?.integer("total") ?? 0
     }
 
+    /// When a grant ends: its own end, or that of the longest term that policies give it now, whichever is first (see
+    /// `Grant.termEnd`). Null for never.
+    private static let grantEnd = """
+        (SELECT min(ends.at) FROM (
+            SELECT grants.expires_at AS at WHERE grants.expires_at IS NOT NULL
+            UNION ALL
+            SELECT grants.term_started_at + 1000 * policies.grant_ttl_max FROM policies
+            WHERE policies.app_id = grants.app_id AND policies.grant_ttl_max IS NOT NULL
+                AND grants.principal_type <> 'system'
+                AND ((policies.layer = 'app' AND policies.target = '*')
+                    OR (policies.layer = 'provider' AND policies.target = grants.provider_id)
+                    OR (policies.layer = 'grant' AND policies.target = grants.id))) AS ends)
+        """
+
+    private static let grantColumns = "grants.*, \(grantEnd) AS ends_at"
+
     /// The same order of states as `Grant.status(credential:now:)`; a test holds the two together.
     private static let grantCondition = """
         grants.app_id = ?1 AND (?2 IS NULL OR grants.user_id = ?2) AND (?3 IS NULL OR grants.provider_id = ?3)
             AND (?4 IS NULL OR grants.account_identifier = ?4) AND (?5 IS NULL OR grants.label = ?5)
             AND (?6 IS NULL OR ?6 = CASE
                 WHEN grants.revoked_at IS NOT NULL THEN 'revoked'
-                WHEN grants.expires_at IS NOT NULL AND grants.expires_at <= ?7 THEN 'expired'
+                WHEN \(grantEnd) <= ?7 THEN 'expired'
                 WHEN credentials.id IS NULL OR credentials.died_at IS NOT NULL THEN 'needs_reauth'
                 ELSE 'active' END)
         """
@@ -215,7 +232,7 @@ extension Transaction {
     ) throws -> [GrantRecord] {
         try rows(
             """
-            SELECT * FROM grants WHERE app_id = ?1 AND provider_id = ?2 AND principal_type = ?3
+            SELECT \(Self.grantColumns) FROM grants WHERE app_id = ?1 AND provider_id = ?2 AND principal_type = ?3
                 AND (?4 IS NULL OR user_id = ?4) AND revoked_at IS NULL
                 AND (?5 IS NULL OR account_identifier = ?5) AND (?6 IS NULL OR label = ?6)
             ORDER BY created_at, id LIMIT ?7
@@ -224,18 +241,27 @@ extension Transaction {
     }
 
     package func activeGrantRecords(userID: UserID) throws -> [GrantRecord] {
-        try rows("SELECT * FROM grants WHERE user_id = ?1 AND revoked_at IS NULL ORDER BY created_at, id", userID)
-            .map(grantRecord)
+        try rows(
+            "SELECT \(Self.grantColumns) FROM grants WHERE user_id = ?1 AND revoked_at IS NULL ORDER BY created_at, id",
+            userID
+        )
+        .map(grantRecord)
     }
 
     package func activeGrants(userID: UserID) throws -> [Grant] {
-        try rows("SELECT * FROM grants WHERE user_id = ?1 AND revoked_at IS NULL ORDER BY created_at, id", userID)
-            .map(Grant.init)
+        try rows(
+            "SELECT \(Self.grantColumns) FROM grants WHERE user_id = ?1 AND revoked_at IS NULL ORDER BY created_at, id",
+            userID
+        )
+        .map(Grant.init)
     }
 
     package func activeGrants(credentialID: CredentialID) throws -> [Grant] {
         try rows(
-            "SELECT * FROM grants WHERE credential_id = ?1 AND revoked_at IS NULL ORDER BY created_at, id", credentialID
+            """
+            SELECT \(Self.grantColumns) FROM grants WHERE credential_id = ?1 AND revoked_at IS NULL
+            ORDER BY created_at, id
+            """, credentialID
         )
         .map(Grant.init)
     }
@@ -260,17 +286,22 @@ extension Transaction {
         try execute("UPDATE grants SET scope_mismatch = ?2 WHERE id = ?1", id, isMismatched)
     }
 
-    /// A new consent for an existing grant: new scopes, a live state, and its term.
-    package func renewGrant(
-        _ id: GrantID, scopes: [String], accountIdentifier: String?, accountDisplayName: String?, policy: JSONObject,
-        expiresAt: Instant?
+    /// A new consent for an existing grant: new scopes and a live state.
+    package func renewConsent(
+        _ id: GrantID, scopes: [String], accountIdentifier: String?, accountDisplayName: String?
     ) throws {
         try execute(
             """
-            UPDATE grants SET scopes = ?2, scope_mismatch = 0, account_identifier = ?3, account_display_name = ?4,
-                grant_policy = ?5, expires_at = ?6
+            UPDATE grants SET scopes = ?2, scope_mismatch = 0, account_identifier = ?3, account_display_name = ?4
             WHERE id = ?1
-            """, id, JSON.strings(scopes), accountIdentifier, accountDisplayName, JSON.object(policy), expiresAt)
+            """, id, JSON.strings(scopes), accountIdentifier, accountDisplayName)
+    }
+
+    /// A new term for an existing grant.
+    package func renewTerm(_ id: GrantID, policy: JSONObject, expiresAt: Instant?, startedAt: Instant) throws {
+        try execute(
+            "UPDATE grants SET grant_policy = ?2, expires_at = ?3, term_started_at = ?4 WHERE id = ?1", id,
+            JSON.object(policy), expiresAt, startedAt)
     }
 
     // MARK: Credentials

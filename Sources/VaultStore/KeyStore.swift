@@ -56,6 +56,13 @@ package struct KeyStore: Sendable {
                     created_at INTEGER NOT NULL) STRICT
                 """
             ]),
+        Schema.Migration(
+            name: "keys-0005",
+            statements: [
+                "CREATE TABLE audit_anchors (chain TEXT PRIMARY KEY NOT NULL, sequence INTEGER NOT NULL, hash BLOB NOT NULL) STRICT",
+                "INSERT INTO audit_anchors (chain, sequence, hash) SELECT 'installation', sequence, hash FROM audit_anchor",
+                "DROP TABLE audit_anchor",
+            ]),
     ]
 
     /// Opens or creates the store and proves that the master key fits.
@@ -198,24 +205,31 @@ package struct KeyStore: Sendable {
         _ = try engine.writeNow { try $0.execute("INSERT INTO installation (id) VALUES (?1)", id) }
     }
 
-    /// An end that the audit chain has had.
-    package func auditAnchor() throws -> AuditHead? {
+    /// Places that the audit chains have had.
+    package func auditAnchors() throws -> [AuditChain: AuditHead] {
         try engine.read { transaction in
-            try transaction.row("SELECT sequence, hash FROM audit_anchor WHERE id = 1").map {
-                AuditHead(sequence: try $0.integer("sequence"), hash: try $0.blob("hash"))
+            let pairs = try transaction.rows("SELECT chain, sequence, hash FROM audit_anchors").map {
+                (
+                    AuditChain(name: try $0.text("chain")),
+                    AuditHead(sequence: try $0.integer("sequence"), hash: try $0.blob("hash"))
+                )
             }
+            return Dictionary(uniqueKeysWithValues: pairs)
         }
     }
 
-    /// Moves the anchor forward, never back.
-    package func setAuditAnchor(_ head: AuditHead) throws {
+    /// Moves anchors forward, never back.
+    package func setAuditAnchors(_ heads: [AuditChain: AuditHead]) throws {
+        guard !heads.isEmpty else { return }
         try engine.writeNow { transaction in
-            _ = try transaction.execute(
-                """
-                INSERT INTO audit_anchor (id, sequence, hash) VALUES (1, ?1, ?2)
-                ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash
-                    WHERE excluded.sequence > audit_anchor.sequence
-                """, head.sequence, head.hash)
+            for (chain, head) in heads {
+                _ = try transaction.execute(
+                    """
+                    INSERT INTO audit_anchors (chain, sequence, hash) VALUES (?1, ?2, ?3)
+                    ON CONFLICT (chain) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash
+                        WHERE excluded.sequence > audit_anchors.sequence
+                    """, chain.name, head.sequence, head.hash)
+            }
         }
     }
 

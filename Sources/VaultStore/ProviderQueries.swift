@@ -1,7 +1,7 @@
 import VaultAPI
 import VaultDomain
 
-// What an app set up: OAuth clients, managed secrets, policies.
+// What an app set up: OAuth clients and managed secrets.
 
 package struct OAuthProviderRecord: Sendable {
     package let appID: AppID
@@ -127,28 +127,5 @@ extension Transaction {
 
     package func deleteManagedSecret(_ id: ManagedSecretID) throws {
         try execute("DELETE FROM managed_secrets WHERE id = ?1", id)
-    }
-
-    package func upsertPolicy(appID: AppID, providerID: String, document: JSONObject, now: Instant) throws {
-        try execute(
-            """
-            INSERT INTO policies (app_id, provider_id, document, updated_at) VALUES (?1, ?2, ?3, ?4)
-            ON CONFLICT (app_id, provider_id) DO UPDATE SET document = excluded.document, updated_at = excluded.updated_at
-            """, appID, providerID, JSON.object(document), now)
-    }
-
-    package func policy(appID: AppID, providerID: String) throws -> JSONObject? {
-        try row("SELECT document FROM policies WHERE app_id = ?1 AND provider_id = ?2", appID, providerID)?
-            .object("document")
-    }
-
-    package func policies(appID: AppID) throws -> [(providerID: String, document: JSONObject)] {
-        try rows("SELECT * FROM policies WHERE app_id = ?1 ORDER BY provider_id", appID).map {
-            (providerID: try $0.text("provider_id"), document: try $0.object("document"))
-        }
-    }
-
-    package func deletePolicy(appID: AppID, providerID: String) throws -> Bool {
-        try execute("DELETE FROM policies WHERE app_id = ?1 AND provider_id = ?2", appID, providerID) == 1
     }
 }

@@ -18,6 +18,8 @@ enum Schema {
         Migration(name: "0007-installation", statements: installation),
         Migration(name: "0008-sign-in", statements: signIn),
         Migration(name: "0009-lifecycle", statements: lifecycle),
+        Migration(name: "0010-policies", statements: policies),
+        Migration(name: "0011-audit-chains", statements: auditChains),
     ]
 
     private static let accounts = [
@@ -279,6 +281,72 @@ enum Schema {
             user_id TEXT PRIMARY KEY NOT NULL REFERENCES users (id) ON DELETE CASCADE, epoch INTEGER NOT NULL,
             created_at INTEGER NOT NULL) STRICT
         """,
+    ]
+
+    private static let policies = [
+        """
+        CREATE TABLE layered_policies (
+            app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+            layer TEXT NOT NULL CHECK (layer IN ('app', 'provider', 'grant', 'agent', 'key')), target TEXT NOT NULL,
+            document TEXT NOT NULL, revision TEXT NOT NULL UNIQUE, rate_source TEXT, grant_ttl_max INTEGER,
+            updated_at INTEGER NOT NULL, PRIMARY KEY (app_id, layer, target)) STRICT
+        """,
+        """
+        INSERT INTO layered_policies (app_id, layer, target, document, revision, updated_at)
+        SELECT app_id, CASE provider_id WHEN '*' THEN 'app' ELSE 'provider' END, provider_id, document,
+            app_id || '/' || provider_id, updated_at FROM policies
+        """,
+        "DROP TABLE policies",
+        "ALTER TABLE layered_policies RENAME TO policies",
+        "ALTER TABLE grants ADD COLUMN term_started_at INTEGER NOT NULL DEFAULT 0",
+        "UPDATE grants SET term_started_at = created_at",
+        "DROP TABLE key_rate_windows",
+        """
+        CREATE TABLE rate_counters (
+            id INTEGER PRIMARY KEY NOT NULL, source TEXT NOT NULL, subject TEXT NOT NULL, used INTEGER NOT NULL,
+            last_at INTEGER NOT NULL, ends_at INTEGER NOT NULL, UNIQUE (source, subject)) STRICT
+        """,
+        "CREATE INDEX rate_counters_by_end ON rate_counters (ends_at)",
+        """
+        CREATE TABLE rate_uses (
+            counter_id INTEGER NOT NULL REFERENCES rate_counters (id) ON DELETE CASCADE, slot INTEGER NOT NULL,
+            used_at INTEGER NOT NULL, PRIMARY KEY (counter_id, slot)) STRICT
+        """,
+    ]
+
+    /// What was one chain becomes that of the installation, whole as it is; apps get chains of their own from here on.
+    private static let auditChains = [
+        "ALTER TABLE audit_records RENAME COLUMN sequence TO position",
+        "ALTER TABLE audit_records ADD COLUMN chain TEXT NOT NULL DEFAULT 'installation'",
+        "ALTER TABLE audit_records ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE audit_records ADD COLUMN request_id TEXT",
+        "UPDATE audit_records SET sequence = position",
+        "CREATE UNIQUE INDEX audit_records_by_chain ON audit_records (chain, sequence)",
+        "CREATE INDEX audit_records_by_request ON audit_records (request_id) WHERE request_id IS NOT NULL",
+        """
+        CREATE TABLE audit_heads (
+            chain TEXT PRIMARY KEY NOT NULL, sequence INTEGER NOT NULL, hash BLOB NOT NULL,
+            start_sequence INTEGER NOT NULL, start_hash BLOB NOT NULL, mac BLOB NOT NULL) STRICT
+        """,
+        """
+        INSERT INTO audit_heads (chain, sequence, hash, start_sequence, start_hash, mac)
+        SELECT 'installation', sequence, hash, 0, hash, mac FROM audit_head
+        """,
+        "DROP TABLE audit_head",
+        """
+        CREATE TABLE audit_checkpoints (
+            chain TEXT NOT NULL, sequence INTEGER NOT NULL, created_at INTEGER NOT NULL, statement TEXT NOT NULL,
+            PRIMARY KEY (chain, sequence)) STRICT
+        """,
+        "ALTER TABLE apps ADD COLUMN audit_retention_days INTEGER",
+        """
+        CREATE TABLE audit_streams (
+            id TEXT PRIMARY KEY NOT NULL, app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
+            kind TEXT NOT NULL CHECK (kind IN ('webhook', 'otlp')), url TEXT NOT NULL, secret BLOB, version INTEGER NOT NULL,
+            sent_sequence INTEGER NOT NULL, attempts INTEGER NOT NULL, next_attempt_at INTEGER NOT NULL, last_error TEXT,
+            last_sent_at INTEGER, created_at INTEGER NOT NULL) STRICT
+        """,
+        "CREATE INDEX audit_streams_by_app ON audit_streams (app_id, created_at)",
     ]
 
     /// Ties the database to its key store.

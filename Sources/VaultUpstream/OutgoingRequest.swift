@@ -127,27 +127,15 @@ extension OutgoingRequest {
 
     /// Throws `malformed` for what could split or smuggle a request (row 74: CRLF in method or header).
     func checkedHeaders() throws(OutgoingFailure) -> [(name: String, value: String)] {
-        guard (1...32).contains(method.utf8.count), method.utf8.allSatisfy(Self.isTokenByte),
+        guard (1...32).contains(method.utf8.count), HeaderField.isToken(method),
             !["CONNECT", "TRACE"].contains(method.uppercased()), headers.count <= Self.headersMax
         else { throw .malformed }
         var size = 0
         for header in headers {
             size += header.name.utf8.count + header.value.utf8.count
-            guard !header.name.isEmpty, header.name.utf8.allSatisfy(Self.isTokenByte),
-                header.value.utf8.allSatisfy({ $0 == 0x09 || ($0 >= 0x20 && $0 != 0x7F) })
-            else { throw .malformed }
+            guard HeaderField.isToken(header.name), HeaderField.isValue(header.value) else { throw .malformed }
         }
         guard size <= Self.headerBytesMax else { throw .malformed }
         return headers.filter { !Self.ownHeaders.contains($0.name.lowercased()) }
     }
-
-    /// RFC 9110 §5.6.2 `tchar`.
-    private static func isTokenByte(_ byte: UInt8) -> Bool {
-        switch byte {
-        case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: true
-        default: tokenPunctuation.contains(byte)
-        }
-    }
-
-    private static let tokenPunctuation = Set("!#$%&'*+-.^_`|~".utf8)
 }

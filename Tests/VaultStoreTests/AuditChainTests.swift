@@ -29,8 +29,8 @@ struct AuditChainTests {
     /// In pages of three, so that tampering meets the borders of pages as well.
     private static func verification(of store: Store, anchor: AuditHead? = nil) throws -> AuditVerification {
         try store.read { transaction in
-            var progress = AuditProgress(anchor: anchor)
-            while try transaction.verifyAudit(&progress, limit: 3) == 3 {}
+            var progress = AuditProgress(chain: .installation, witnesses: [anchor].compactMap(\.self))
+            while try transaction.verifyAudit(&progress, limit: 3, key: key) == 3 {}
             return try transaction.verifyAuditEnd(progress, key: key)
         }
     }
@@ -57,7 +57,8 @@ struct AuditChainTests {
             ("UPDATE audit_records SET hash = zeroblob(32) WHERE sequence = 8", 8),
         ] as [(String, Int64)])
     func tampering(statement: String, sequence: Int64) async throws {
-        guard case .broken(let found, _) = try await Self.verification(after: { _ = try $0.execute(statement) }) else {
+        guard case .broken(_, let found, _) = try await Self.verification(after: { _ = try $0.execute(statement) })
+        else {
             Issue.record("not noticed: \(statement)")
             return
         }
@@ -71,7 +72,7 @@ struct AuditChainTests {
             try transaction.execute("UPDATE audit_records SET sequence = 4 WHERE sequence = 5")
             try transaction.execute("UPDATE audit_records SET sequence = 5 WHERE sequence = -1")
         }
-        guard case .broken(4, _) = result else {
+        guard case .broken(_, 4, _) = result else {
             Issue.record("\(result)")
             return
         }
@@ -83,7 +84,7 @@ struct AuditChainTests {
             try transaction.execute("DELETE FROM audit_records WHERE sequence = 10")
             try transaction.execute(
                 """
-                UPDATE audit_head SET sequence = 9, hash = (SELECT hash FROM audit_records WHERE sequence = 9)
+                UPDATE audit_heads SET sequence = 9, hash = (SELECT hash FROM audit_records WHERE sequence = 9)
                 """)
         }
         guard case .broken = result else {
@@ -100,9 +101,9 @@ struct AuditChainTests {
             try await store.write { transaction in
                 try transaction.execute("DELETE FROM audit_records WHERE sequence > 8")
                 try transaction.execute(
-                    "UPDATE audit_head SET sequence = 8, hash = (SELECT hash FROM audit_records WHERE sequence = 8)")
+                    "UPDATE audit_heads SET sequence = 8, hash = (SELECT hash FROM audit_records WHERE sequence = 8)")
             }
-            await #expect(throws: StoreError.corrupt("audit_head.mac")) {
+            await #expect(throws: StoreError.corrupt("audit_heads.mac")) {
                 try await store.write { try $0.appendAudit(Self.entry(11), key: Self.key) }
             }
         }
@@ -113,33 +114,33 @@ struct AuditChainTests {
         try await TemporaryFolder.use { folder in
             let store = try Store(sqlitePath: folder + "/vault.db")
             for number in 1...5 { try await store.write { try $0.appendAudit(Self.entry(number), key: Self.key) } }
-            let early = try store.read { try $0.row("SELECT sequence, hash, mac FROM audit_head") }
+            let early = try store.read { try $0.row("SELECT sequence, hash, mac FROM audit_heads") }
             let head = try #require(early)
             let values = (try head.integer("sequence"), try head.blob("hash"), try head.blob("mac"))
             for number in 6...9 { try await store.write { try $0.appendAudit(Self.entry(number), key: Self.key) } }
-            let anchor = try #require(try store.read { try $0.auditHead(key: Self.key) })
+            let anchor = try #require(try store.read { try $0.auditEnds(.installation, key: Self.key)?.head })
             #expect(try Self.verification(of: store, anchor: anchor) == .intact(records: 9))
 
             try await store.write { transaction in
                 try transaction.execute("DELETE FROM audit_records WHERE sequence > 5")
                 try transaction.execute(
-                    "UPDATE audit_head SET sequence = ?1, hash = ?2, mac = ?3", values.0, values.1, values.2)
+                    "UPDATE audit_heads SET sequence = ?1, hash = ?2, mac = ?3", values.0, values.1, values.2)
             }
             #expect(try Self.verification(of: store) == .intact(records: 5))
-            guard case .broken(6, _) = try Self.verification(of: store, anchor: anchor) else {
+            guard case .broken(_, 6, _) = try Self.verification(of: store, anchor: anchor) else {
                 Issue.record("the roll-back was not noticed")
                 return
             }
             for number in 6...12 { try await store.write { try $0.appendAudit(Self.entry(number * 2), key: Self.key) } }
-            guard case .broken(9, _) = try Self.verification(of: store, anchor: anchor) else {
+            guard case .broken(_, 9, _) = try Self.verification(of: store, anchor: anchor) else {
                 Issue.record("the other history was not noticed")
                 return
             }
             try await store.write { transaction in
                 try transaction.execute("DELETE FROM audit_records")
-                try transaction.execute("DELETE FROM audit_head")
+                try transaction.execute("DELETE FROM audit_heads")
             }
-            guard case .broken(1, _) = try Self.verification(of: store, anchor: anchor) else {
+            guard case .broken(_, 1, _) = try Self.verification(of: store, anchor: anchor) else {
                 Issue.record("the emptying was not noticed")
                 return
             }

@@ -193,7 +193,7 @@ def test_an_emptied_trail_is_noticed(new_server):
     verify = ("audit", "verify", "--data-dir", str(server.data))
     assert server.run(*verify).returncode == 0
     with sqlite3.connect(server.data / "sallyport.db") as database:
-        database.executescript("DELETE FROM audit_records; DELETE FROM audit_head;")
+        database.executescript("DELETE FROM audit_records; DELETE FROM audit_heads;")
     database.close()
     emptied = server.run(*verify)
     assert emptied.returncode == 1 and "record 1" in emptied.stderr

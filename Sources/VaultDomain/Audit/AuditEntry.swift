@@ -23,6 +23,7 @@ package struct AuditEntry: Sendable, Equatable {
     package var decision: AuditDecision
     package var principal: AuditPrincipal
     package var requestID: String?
+    package var trace: TraceContext?
     package var appID: AppID?
     package var userID: UserID?
     package var grantID: GrantID?
@@ -40,7 +41,8 @@ package struct AuditEntry: Sendable, Equatable {
 
     package init(
         event: String, decision: AuditDecision = .none, principal: AuditPrincipal, occurredAt: Instant,
-        requestID: String? = nil, appID: AppID? = nil, userID: UserID? = nil, grantID: GrantID? = nil,
+        requestID: String? = nil, trace: TraceContext? = nil, appID: AppID? = nil, userID: UserID? = nil,
+        grantID: GrantID? = nil,
         providerID: String? = nil, method: String? = nil, url: String? = nil, status: Int? = nil,
         latencyMilliseconds: Int64? = nil, reason: String? = nil, context: JSONObject? = nil, peer: String? = nil,
         details: JSONObject = [:]
@@ -51,6 +53,7 @@ package struct AuditEntry: Sendable, Equatable {
         self.decision = decision
         self.principal = principal
         self.requestID = requestID
+        self.trace = trace
         self.appID = appID
         self.userID = userID
         self.grantID = grantID
@@ -76,6 +79,8 @@ package struct AuditEntry: Sendable, Equatable {
             "decision": .string(decision.rawValue), "principal": principalJSON,
         ]
         object["request_id"] = requestID.map(JSON.string)
+        object["trace_id"] = trace.map { .string($0.traceID) }
+        object["span_id"] = trace.map { .string($0.spanID) }
         object["app_id"] = appID?.json
         object["user_id"] = userID?.json
         object["grant_id"] = grantID?.json

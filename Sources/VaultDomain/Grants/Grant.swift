@@ -27,6 +27,8 @@ package struct Grant: Sendable, Equatable {
     package var grantPolicy: JSONObject
     package var expiresAt: Instant?
     package var createdAt: Instant
+    /// When consent, or an extension, last gave it a term.
+    package var termStartedAt: Instant
     package var lastUsedAt: Instant?
     package var revokedAt: Instant?
     package var revokeReason: String?
@@ -36,7 +38,8 @@ package struct Grant: Sendable, Equatable {
         managedSecretID: ManagedSecretID? = nil, principalType: PrincipalType, userID: UserID?, label: String? = nil,
         accountIdentifier: String? = nil, accountDisplayName: String? = nil, scopes: [String] = [],
         hasScopeMismatch: Bool = false, grantPolicy: JSONObject = [:], expiresAt: Instant? = nil, createdAt: Instant,
-        lastUsedAt: Instant? = nil, revokedAt: Instant? = nil, revokeReason: String? = nil
+        termStartedAt: Instant? = nil, lastUsedAt: Instant? = nil, revokedAt: Instant? = nil,
+        revokeReason: String? = nil
     ) {
         self.id = id
         self.appID = appID
@@ -54,6 +57,7 @@ package struct Grant: Sendable, Equatable {
         self.grantPolicy = grantPolicy
         self.expiresAt = expiresAt
         self.createdAt = createdAt
+        self.termStartedAt = termStartedAt ?? createdAt
         self.lastUsedAt = lastUsedAt
         self.revokedAt = revokedAt
         self.revokeReason = revokeReason

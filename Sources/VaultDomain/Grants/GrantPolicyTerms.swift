@@ -20,10 +20,10 @@ package struct GrantPolicyTerms: Sendable, Equatable {
         defaultTTLSeconds = fields.optionalInteger("default_ttl_seconds", in: Self.ttlRange)
     }
 
-    /// When a grant made now ends, or `nil` for never.
-    package func expiry(now: Instant) -> Instant? {
-        let wanted = expiresAt ?? defaultTTLSeconds.map { now.adding(seconds: $0) }
-        guard let maxTTLSeconds else { return wanted }
+    /// When a grant made now ends, or `nil` for never. What the policies say fills in, and cuts.
+    package func expiry(now: Instant, policy: GrantTTL) -> Instant? {
+        let wanted = expiresAt ?? (defaultTTLSeconds ?? policy.defaultSeconds).map { now.adding(seconds: $0) }
+        guard let maxTTLSeconds = [maxTTLSeconds, policy.maxSeconds].compactMap(\.self).min() else { return wanted }
         let latest = now.adding(seconds: maxTTLSeconds)
         return wanted.map { min($0, latest) } ?? latest
     }

@@ -23,6 +23,14 @@ package struct KeyScope: Hashable, Sendable, CustomStringConvertible {
 
     package var description: String { [resource, verb, instance].compactMap(\.self).joined(separator: ":") }
 
+    fileprivate var wholeResource: KeyScope { KeyScope(resource: resource, verb: verb, instance: nil) }
+
+    private init(resource: String, verb: String, instance: String?) {
+        self.resource = resource
+        self.verb = verb
+        self.instance = instance
+    }
+
     package func implies(_ other: KeyScope) -> Bool {
         guard resource == other.resource, instance == nil || instance == other.instance else { return false }
         guard let mine = Self.crudVerbs.firstIndex(of: verb), let theirs = Self.crudVerbs.firstIndex(of: other.verb)
@@ -71,6 +79,17 @@ package struct GrantedScopes: Sendable {
     package init(_ scopes: [KeyScope]) { self.scopes = scopes }
 
     package func allows(_ needed: KeyScope) -> Bool { scopes.contains { $0.implies(needed) } }
+
+    /// Whether any instance of `resource:verb` is in force; which one is decided when it is known.
+    package func allowsSome(_ text: String) -> Bool {
+        guard let needed = KeyScope(text) else { return false }
+        return scopes.contains { $0.wholeResource.implies(needed) }
+    }
+
+    /// Whether the scope is in force for one of the names that an instance has.
+    package func allows(_ text: String, anyOf instances: [String]) -> Bool {
+        ([text] + instances.map { "\(text):\($0)" }).compactMap(KeyScope.init).contains(where: allows)
+    }
 
     /// The narrower set, or `nil` when it asks for more than there is (wire contract §2.6, attenuation).
     package func narrowed(to constraints: [String]) -> GrantedScopes? {

@@ -1,171 +1,179 @@
 import VaultAPI
 
-// Whether a use is allowed now. Pure: the facts come in as a value, the outcome explains itself, and the same words
-// reach the audit record and the error. What a rule cannot decide it denies.
+// One layer's rules: the document of behaviour contract “Policies”, read once into what can be asked quickly. Pure: the
+// facts come in as a value, each outcome explains itself, and the same words reach the audit record, the simulation and
+// the error. What a rule cannot decide it denies.
 
-/// One layer's rules, as `PUT A/policies/{provider_id}` takes them.
-package struct AccessPolicy: Sendable, Equatable {
-    package var allowedGroups: [String]?
-    package var allowedRoles: [String]?
-    package var ipAllowlist: [String]?
-    package var methods: [String]?
-    package var paths: [String]?
+/// Where a policy applies. All layers must allow.
+package enum PolicyLayer: String, Sendable, CaseIterable { case app, provider, grant, agent, key }
 
-    package init() {}
+/// One layer's policy, compiled.
+package struct AccessPolicy: Sendable {
+    /// The document as it is stored and answered.
+    package let json: JSONObject
+    package let rules: [PolicyRule]
 
     /// Reads the document and reports what is wrong with it to `fields`.
     package init(_ fields: Fields) {
-        allowedGroups = fields.optionalStrings("allowed_groups", length: 1...255)
-        allowedRoles = fields.optionalStrings("allowed_roles", length: 1...255)
-        ipAllowlist = fields.optionalStrings("ip_allowlist", length: 1...64)
-        methods = fields.optionalStrings("methods", length: 1...20)?.map { $0.uppercased() }
-        paths = fields.optionalStrings("paths", length: 1...512)
-        for (index, range) in (ipAllowlist ?? []).enumerated() where IPRange(range) == nil {
-            fields.report("ip_allowlist[\(index)]", "must be an address or a CIDR range")
-        }
-        for (index, path) in (paths ?? []).enumerated() where !path.hasPrefix("/") {
-            fields.report("paths[\(index)]", "must begin with a slash")
-        }
+        let read = PolicyDocument.read(fields)
+        json = read.json
+        rules = read.rules
     }
 
-    package var json: JSONObject {
-        var object = JSONObject()
-        object["allowed_groups"] = allowedGroups.map(JSON.strings)
-        object["allowed_roles"] = allowedRoles.map(JSON.strings)
-        object["ip_allowlist"] = ipAllowlist.map(JSON.strings)
-        object["methods"] = methods.map(JSON.strings)
-        object["paths"] = paths.map(JSON.strings)
-        return object
+    private init(json: JSONObject, rules: [PolicyRule]) {
+        self.json = json
+        self.rules = rules
+    }
+
+    /// A document of the database. One that cannot be read denies everything until it is set anew.
+    package init(stored document: JSONObject) {
+        let fields = Fields(document, unknownMembers: .refused)
+        let read = AccessPolicy(fields)
+        do {
+            try fields.finish()
+            self = read
+        } catch {
+            self = AccessPolicy(json: document, rules: [.unreadable])
+        }
     }
 
     /// Whether the credential must not leave: what the caller does with it could not be checked any more.
-    package var restrictsRequests: Bool { methods != nil || paths != nil }
-}
-
-/// The facts that rules look at.
-package struct PolicyFacts: Sendable {
-    package var user: User?
-    package var method: String?
-    package var path: String?
-    package var peer: IPAddress?
-
-    package init(user: User?, method: String?, path: String?, peer: IPAddress?) {
-        self.user = user
-        self.method = method
-        self.path = path
-        self.peer = peer
-    }
-}
-
-package struct RuleOutcome: Sendable, Equatable {
-    package enum Result: String, Sendable { case allow, deny, notApplicable = "not_applicable" }
-
-    package let rule: String
-    /// `app`, `provider`, `grant` or `key`.
-    package let layer: String
-    package let result: Result
-    package let reason: String
-
-    package var json: JSON {
-        ["rule": .string(rule), "layer": .string(layer), "result": .string(result.rawValue), "reason": .string(reason)]
-    }
-}
-
-extension AccessPolicy {
-    /// Every rule of this layer with its outcome; all must allow.
-    package func evaluate(_ facts: PolicyFacts, layer: String) -> [RuleOutcome] {
-        var outcomes: [RuleOutcome] = []
-        func record(_ rule: String, _ isAllowed: Bool, _ reason: String) {
-            outcomes.append(RuleOutcome(rule: rule, layer: layer, result: isAllowed ? .allow : .deny, reason: reason))
-        }
-        if let allowedGroups {
-            switch facts.user {
-            case nil: record("allowed_groups", false, "no user, so groups cannot be decided")
-            case let user?:
-                let isMember = Self.share(user.groups, allowedGroups)
-                record(
-                    "allowed_groups", isMember,
-                    isMember ? "member of an allowed group" : "in none of the allowed groups")
+    package var restrictsRequests: Bool {
+        rules.contains {
+            switch $0 {
+            case .methods, .paths: true
+            default: false
             }
         }
-        if let allowedRoles {
-            switch facts.user {
-            case nil: record("allowed_roles", false, "no user, so roles cannot be decided")
-            case let user?:
-                let holds = Self.share(user.roles, allowedRoles)
-                record("allowed_roles", holds, holds ? "holds an allowed role" : "holds none of the allowed roles")
-            }
-        }
-        if let ipAllowlist {
-            let isListed = facts.peer.map { peer in ipAllowlist.contains { IPRange($0)?.contains(peer) == true } }
-            record(
-                "ip_allowlist", isListed == true,
-                isListed == nil
-                    ? "the caller's address is not known"
-                    : isListed == true ? "address is listed" : "address is not listed")
-        }
-        if let methods {
-            let isListed = facts.method.map { methods.contains($0.uppercased()) } ?? false
-            record("methods", isListed, isListed ? "method is listed" : "method is not listed")
-        }
-        if let paths {
-            let isListed = facts.path.map { path in paths.contains { PathPattern($0).matches(path) } } ?? false
-            record("paths", isListed, isListed ? "path matches" : "path matches no pattern")
-        }
-        return outcomes
     }
 
-    /// Byte by byte: Swift's `==` takes two Unicode forms of one text, or a Kelvin sign and a K, for the same.
-    private static func share(_ left: [String], _ right: [String]) -> Bool {
-        !Set(left.map { Array($0.utf8) }).isDisjoint(with: right.map { Array($0.utf8) })
+    /// The rules that decide whom a provider is offered to.
+    package var connectRules: AccessPolicy {
+        AccessPolicy(
+            json: json,
+            rules: rules.filter {
+                switch $0 {
+                case .allowedGroups, .allowedRoles, .unreadable: true
+                default: false
+                }
+            })
+    }
+
+    package var requiresApproval: Bool {
+        rules.contains { if case .requireApproval = $0 { true } else { false } }
+    }
+
+    package var rateLimit: RateLimit? {
+        for case .rateLimit(let limit) in rules { return limit }
+        return nil
+    }
+
+    package var grantTTL: GrantTTL? {
+        for case .grantTTL(let ttl) in rules { return ttl }
+        return nil
+    }
+
+    /// Every rule with its outcome; all must allow.
+    package func evaluate(_ facts: PolicyFacts, layer: PolicyLayer, rate: RateReading?) -> [RuleOutcome] {
+        rules.map { rule in
+            let verdict = rule.evaluate(facts, rate: rate)
+            return RuleOutcome(rule: rule.name, layer: layer, verdict: verdict)
+        }
     }
 }
 
-/// A path pattern: `*` is any run inside one segment, `**` any number of whole segments.
-package struct PathPattern: Sendable {
-    private let segments: [Substring]
+/// One rule of one layer.
+package enum PolicyRule: Sendable {
+    case allowedGroups(NameSet)
+    case allowedRoles(NameSet)
+    case time(TimeRule)
+    case ipAllowlist([IPRange])
+    case methods(Set<String>)
+    case paths([PathPattern])
+    case grantTTL(GrantTTL)
+    case requireApproval(ApprovalRule)
+    case rateLimit(RateLimit)
+    /// The stored document is not one.
+    case unreadable
 
-    package init(_ text: String) { segments = text.split(separator: "/", omittingEmptySubsequences: true) }
-
-    /// A path with dot segments, doubled slashes or encoded separators is read differently by different servers, so
-    /// that no pattern matches it.
-    package func matches(_ path: String) -> Bool {
-        let lower = path.lowercased()
-        guard path.hasPrefix("/"), !path.contains("//"), !lower.contains("%2f"), !lower.contains("%5c"),
-            !lower.contains("%2e"), !path.contains(";")
-        else { return false }
-        let parts = path.split(separator: "/", omittingEmptySubsequences: true)
-        guard !parts.contains("."), !parts.contains("..") else { return false }
-        return Self.matches(segments, parts, isWildcard: { $0 == "**" }) { pattern, part in
-            Self.matches(Array(pattern.utf8), Array(part.utf8), isWildcard: { $0 == UInt8(ascii: "*") }, matchesOne: ==)
+    package var name: String {
+        switch self {
+        case .allowedGroups: "allowed_groups"
+        case .allowedRoles: "allowed_roles"
+        case .time: "time"
+        case .ipAllowlist: "ip_allowlist"
+        case .methods: "methods"
+        case .paths: "paths"
+        case .grantTTL: "grant_ttl"
+        case .requireApproval: "require_approval"
+        case .rateLimit: "rate_limit"
+        case .unreadable: "policy"
         }
     }
+}
 
-    /// A wildcard stands for any run. Greedy with one point of return, so that no pattern costs more than the product of
-    /// the lengths, however many wildcards it has.
-    private static func matches<Element>(
-        _ pattern: [Element], _ text: [Element], isWildcard: (Element) -> Bool, matchesOne: (Element, Element) -> Bool
-    ) -> Bool {
-        var patternIndex = 0
-        var textIndex = 0
-        var wildcardIndex: Int?
-        var wildcardTextIndex = 0
-        while textIndex < text.count {
-            if patternIndex < pattern.count, isWildcard(pattern[patternIndex]) {
-                wildcardIndex = patternIndex
-                wildcardTextIndex = textIndex
-                patternIndex += 1
-            } else if patternIndex < pattern.count, matchesOne(pattern[patternIndex], text[textIndex]) {
-                patternIndex += 1
-                textIndex += 1
-            } else if let wildcard = wildcardIndex {
-                patternIndex = wildcard + 1
-                wildcardTextIndex += 1
-                textIndex = wildcardTextIndex
-            } else {
-                return false
-            }
-        }
-        return pattern[patternIndex...].allSatisfy(isWildcard)
+/// Names compared byte by byte: Swift's `==` takes two Unicode forms of one text, or a Kelvin sign and a K, for the same.
+package struct NameSet: Sendable {
+    package let names: [String]
+    private let keys: Set<[UInt8]>
+
+    package init(_ names: [String]) {
+        self.names = names
+        keys = Set(names.map { Array($0.utf8) })
     }
+
+    package func contains(anyOf others: [String]) -> Bool { others.contains { keys.contains(Array($0.utf8)) } }
+}
+
+/// How long the term of a grant lasts: what it gets when nobody says, and the most that it can have.
+package struct GrantTTL: Sendable, Equatable {
+    package var defaultSeconds: Int64?
+    package var maxSeconds: Int64?
+
+    package static let none = GrantTTL(defaultSeconds: nil, maxSeconds: nil)
+
+    package init(defaultSeconds: Int64?, maxSeconds: Int64?) {
+        self.defaultSeconds = defaultSeconds
+        self.maxSeconds = maxSeconds
+    }
+}
+
+/// Which calls somebody has to approve first.
+package struct ApprovalRule: Sendable {
+    package enum Approvers: String, Sendable, CaseIterable { case user, `operator` }
+
+    package let methods: Set<String>?
+    package let paths: [PathPattern]?
+    package let approvers: Approvers
+
+    /// Whether the call is one of them; what is not known counts as one.
+    package func covers(_ facts: PolicyFacts) -> Bool {
+        if let methods, let method = facts.method, !methods.contains(method) { return false }
+        if let paths, let path = facts.path, !paths.contains(where: { $0.mayMatch(path) }) { return false }
+        return true
+    }
+}
+
+/// At most `requests` uses in any `seconds`, counted for each `per`.
+package struct RateLimit: Sendable, Equatable {
+    package enum Subject: String, Sendable, CaseIterable { case grant, user, provider, key, app }
+
+    package let requests: Int64
+    package let seconds: Int64
+    package let per: Subject
+
+    package init(requests: Int64, seconds: Int64, per: Subject) {
+        self.requests = requests
+        self.seconds = seconds
+        self.per = per
+    }
+}
+
+/// What the count behind a rate rule says now.
+package enum RateReading: Sendable, Equatable {
+    case free
+    /// Used up until then.
+    case usedUp(until: Instant)
+    /// There is nobody to count for: a rule per user, and a grant of the app.
+    case undecidable
 }

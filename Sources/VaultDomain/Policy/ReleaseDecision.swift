@@ -4,7 +4,7 @@ import VaultAPI
 // work, and again in the transaction that writes the audit record, with everything read anew.
 
 /// How the credential would be used.
-package enum ReleaseMode: String, Sendable {
+package enum ReleaseMode: String, Sendable, CaseIterable {
     /// It leaves to the caller, who makes the call.
     case retrieve
     /// The vault makes the call.
@@ -21,19 +21,19 @@ package struct ReleaseFacts: Sendable {
     /// Whether the caller named the user by a token.
     package var hasUserToken: Bool
     package var allowedHosts: [HostRule]
-    package var method: String
-    package var address: WebAddress
+    /// Method and address are unknown only where a simulation leaves them open.
+    package var method: String?
+    package var address: WebAddress?
     package var peer: IPAddress?
-    /// The app's and the provider's policy, with the layer's name.
-    package var policies: [(layer: String, policy: AccessPolicy)]
+    package var policies: [LayeredPolicy]
     /// A one-off rule of the request that this version cannot evaluate.
     package var hasRequestRule: Bool
     package var now: Instant
 
     package init(
         mode: ReleaseMode, grant: Grant, credential: Credential?, user: User?, hasUserToken: Bool,
-        allowedHosts: [HostRule], method: String, address: WebAddress, peer: IPAddress?,
-        policies: [(layer: String, policy: AccessPolicy)], hasRequestRule: Bool, now: Instant
+        allowedHosts: [HostRule], method: String?, address: WebAddress?, peer: IPAddress?,
+        policies: [LayeredPolicy], hasRequestRule: Bool, now: Instant
     ) {
         self.mode = mode
         self.grant = grant
@@ -50,6 +50,23 @@ package struct ReleaseFacts: Sendable {
     }
 }
 
+/// A policy where it applies, with what its rate rule has counted.
+package struct LayeredPolicy: Sendable {
+    package let layer: PolicyLayer
+    package let policy: AccessPolicy
+    package var rate: RateReading?
+
+    package init(layer: PolicyLayer, policy: AccessPolicy, rate: RateReading? = nil) {
+        self.layer = layer
+        self.policy = policy
+        self.rate = rate
+    }
+
+    package func evaluate(_ facts: PolicyFacts) -> [RuleOutcome] {
+        policy.evaluate(facts, layer: layer, rate: rate)
+    }
+}
+
 /// Allowed, or the refusal in the order of behaviour contract “Order of checks”; with every policy rule's outcome.
 package struct ReleaseDecision: Sendable {
     package let refusal: VaultError?
@@ -58,15 +75,21 @@ package struct ReleaseDecision: Sendable {
     package var isAllowed: Bool { refusal == nil }
 
     package static func decide(_ facts: ReleaseFacts) -> ReleaseDecision {
-        let rules = facts.policies.flatMap { layer, policy in
-            policy.evaluate(
-                PolicyFacts(user: facts.user, method: facts.method, path: facts.address.path, peer: facts.peer),
-                layer: layer)
-        }
-        let refusal =
-            userRefusal(facts) ?? grantRefusal(facts) ?? hostRefusal(facts)
-            ?? proxyOnlyRefusal(facts) ?? policyRefusal(facts, rules)
+        let call = PolicyFacts(
+            user: facts.user, grant: facts.grant, method: facts.method?.uppercased(),
+            path: facts.address.map { RequestPath($0.path) }, peer: facts.peer, now: facts.now)
+        let rules = facts.policies.flatMap { $0.evaluate(call) }
+        let refusal = foundations(facts).lazy.compactMap(\.refusal).first ?? policyRefusal(facts, rules)
         return ReleaseDecision(refusal: refusal, rules: rules)
+    }
+
+    /// What has to hold before any policy is asked.
+    package static func foundations(_ facts: ReleaseFacts) -> [(rule: String, refusal: VaultError?)] {
+        [
+            (rule: "user_status", refusal: userRefusal(facts)), (rule: "grant_state", refusal: grantRefusal(facts)),
+            (rule: "allowed_hosts", refusal: hostRefusal(facts)),
+            (rule: "proxy_only", refusal: proxyOnlyRefusal(facts)),
+        ]
     }
 
     /// Whether user and grant still stand, whatever policy says of the call.
@@ -91,7 +114,7 @@ package struct ReleaseDecision: Sendable {
 
     private static func grantRefusal(_ facts: ReleaseFacts) -> VaultError? {
         let grant = facts.grant
-        let names: JSONObject = ["grant_id": grant.id.json, "provider_id": .string(grant.providerID)]
+        let names = names(grant)
         switch grant.status(credential: facts.credential, now: facts.now) {
         case .revoked: return VaultError(.grantRevoked, "The grant was revoked.", members: names)
         case .expired: return VaultError(.grantExpired, "The grant has expired.", details: names, members: names)
@@ -111,7 +134,7 @@ package struct ReleaseDecision: Sendable {
     }
 
     private static func hostRefusal(_ facts: ReleaseFacts) -> VaultError? {
-        guard facts.allowedHosts.contains(where: { $0.matches(facts.address) }) else {
+        guard let address = facts.address, facts.allowedHosts.contains(where: { $0.matches(address) }) else {
             return VaultError(
                 .blockedDestination, "The credential may not be sent to this host.",
                 hint: "Add the host to the provider's hosts if it belongs to the provider.",
@@ -121,24 +144,59 @@ package struct ReleaseDecision: Sendable {
     }
 
     private static func proxyOnlyRefusal(_ facts: ReleaseFacts) -> VaultError? {
-        guard facts.mode == .retrieve, facts.policies.contains(where: { $0.policy.restrictsRequests }) else {
-            return nil
+        guard facts.mode == .retrieve else { return nil }
+        func refusal(_ code: ErrorCode, _ message: String) -> VaultError {
+            VaultError(code, message, hint: "Use proxy_request().", members: ["grant_id": facts.grant.id.json])
         }
-        return VaultError(
-            .restrictedGrantRequiresProxy, "A policy limits methods or paths, so the call must go through the proxy.",
-            hint: "Use proxy_request().", members: ["grant_id": facts.grant.id.json])
+        if facts.policies.contains(where: \.policy.restrictsRequests) {
+            return refusal(
+                .restrictedGrantRequiresProxy,
+                "A policy limits methods or paths, so the call must go through the proxy.")
+        }
+        guard facts.policies.contains(where: \.policy.requiresApproval) else { return nil }
+        return refusal(
+            .approvalRequiresProxy, "A policy lets people approve calls, so the call must go through the proxy.")
     }
 
+    /// A limit comes last: waiting helps only where nothing else refuses.
     private static func policyRefusal(_ facts: ReleaseFacts, _ rules: [RuleOutcome]) -> VaultError? {
         if facts.hasRequestRule {
             return VaultError(
                 .policyViolation, "The request's own rule could not be evaluated.",
                 details: ["rule": "request_rule", "layer": "request", "reason": "undecidable rules deny"])
         }
-        guard let denied = rules.first(where: { $0.result == .deny }) else { return nil }
+        let denials = rules.filter(\.isDenial)
+        guard let denied = denials.first(where: { $0.verdict.retryAt == nil }) ?? denials.first else { return nil }
+        if denied.rule == "grant_ttl" {
+            return VaultError(
+                .grantExpired, "The grant has expired.", details: expiryDetails(facts.grant, denied),
+                members: names(facts.grant))
+        }
+        if let retryAt = denied.verdict.retryAt { return rateRefusal(facts, denied, retryAt: retryAt) }
         return VaultError(
-            .policyViolation, "Refused by policy: \(denied.reason).",
-            details: ["rule": .string(denied.rule), "layer": .string(denied.layer), "reason": .string(denied.reason)])
+            .policyViolation, "Refused by policy: \(denied.verdict.reason).", details: denied.details)
+    }
+
+    private static func rateRefusal(_ facts: ReleaseFacts, _ denied: RuleOutcome, retryAt: Instant) -> VaultError {
+        let seconds = max(1, (retryAt.milliseconds - facts.now.milliseconds + 999) / 1000)
+        var members: JSONObject = ["retry_after": .integer(seconds), "scope": "policy"]
+        if let limit = facts.policies.first(where: { $0.layer == denied.layer })?.policy.rateLimit {
+            members["limit"] = .integer(limit.requests)
+            members["window_seconds"] = .integer(limit.seconds)
+        }
+        return VaultError(
+            .rateLimitExceeded, "Refused by policy: \(denied.verdict.reason).", details: denied.details,
+            members: members, retryAfterSeconds: Int(seconds))
+    }
+
+    private static func names(_ grant: Grant) -> JSONObject {
+        ["grant_id": grant.id.json, "provider_id": .string(grant.providerID)]
+    }
+
+    private static func expiryDetails(_ grant: Grant, _ denied: RuleOutcome) -> JSONObject {
+        var details = names(grant)
+        for (name, value) in denied.details.members { details[name] = value }
+        return details
     }
 }
 

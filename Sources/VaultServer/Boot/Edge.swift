@@ -41,19 +41,23 @@ struct Edge: HTTPResponder {
         walletCookie = walletRoutes.session
         management = RouteTable(ManagementRoutes(vault: vault).routes)
         open = RouteTable(
-            HealthRoutes(vault: vault).routes + walletRoutes.openRoutes + ConnectRoutes(vault: vault).routes
+            HealthRoutes(vault: vault, showsMetrics: settings.metricsListen == nil).routes + walletRoutes.openRoutes
+                + ConnectRoutes(vault: vault).routes
                 + SignInRoutes(vault: vault).routes
                 + WebhookRoutes(vault: vault).routes
                 + [OpenAPIDocument.route(management)])
     }
+
+    private static let noRoute = "none"
 
     private enum Area { case sdk, management, wallet, open }
 
     func respond(to request: Request, context: EdgeContext) async throws -> Response {
         let started = ContinuousClock.now
         let requestID = UUID().uuidString.lowercased()
-        let origin = RequestOrigin(requestID: requestID, peer: peer(request, context.channel))
-        var route = "none"
+        let origin = RequestOrigin(
+            requestID: requestID, peer: peer(request, context.channel), trace: Self.trace(request))
+        var route = Self.noRoute
         var answer: Answer
         do {
             answer = try await dispatch(request, origin: origin, route: &route)
@@ -71,13 +75,16 @@ struct Edge: HTTPResponder {
         }
         answer.headers.append((name: "X-Request-ID", value: requestID))
         let elapsed = (ContinuousClock.now - started) / .milliseconds(1)
+        vault.metrics.countRequest(
+            method: request.method.rawValue, route: route == Self.noRoute ? nil : route, status: answer.status,
+            seconds: elapsed / 1000)
         // The template and not the path: paths of pages hold references that must not be guessable from a log.
-        logger.info(
-            "request",
-            metadata: [
-                "request_id": "\(requestID)", "method": "\(request.method.rawValue.prefix(16))", "route": "\(route)",
-                "status": "\(answer.status)", "ms": "\(Int(elapsed.rounded()))",
-            ])
+        var line: Logger.Metadata = [
+            "request_id": "\(requestID)", "method": "\(request.method.rawValue.prefix(16))", "route": "\(route)",
+            "status": "\(answer.status)", "ms": "\(Int(elapsed.rounded()))",
+        ]
+        if let trace = origin.trace { line["trace_id"] = "\(trace.traceID)" }
+        logger.info("request", metadata: line)
         return response(answer)
     }
 
@@ -181,7 +188,7 @@ struct Edge: HTTPResponder {
         var headers: [(name: String, value: String)] = []
         if let actorID = caller.actorID { headers.append((name: "X-Alter-Actor-ID", value: actorID.text)) }
         if caller.isKeyDeprecated { headers.append((name: "X-Alter-Key-Deprecated", value: "true")) }
-        return headers + (caller.rateWindow?.state.headers ?? [])
+        return headers + (caller.rateLimit?.headers ?? [])
     }
 
     // MARK: Reading
@@ -245,6 +252,12 @@ struct Edge: HTTPResponder {
         return address
     }
 
+    private static func trace(_ request: Request) -> TraceContext? {
+        guard let field = HTTPField.Name("traceparent") else { return nil }
+        let values = request.headers[values: field]
+        return values.count == 1 ? TraceContext(traceparent: values[0]) : nil
+    }
+
     // MARK: Answering
 
     private func response(_ answer: Answer) -> Response {
@@ -252,6 +265,21 @@ struct Edge: HTTPResponder {
         for (name, value) in answer.headers + standardHeaders {
             guard let field = HTTPField.Name(name), field == .setCookie || !fields.contains(field) else { continue }
             fields.append(HTTPField(name: field, value: value))
+        }
+        if let stream = answer.stream {
+            let logger = logger
+            return Response(
+                status: HTTPResponse.Status(code: answer.status), headers: fields,
+                body: ResponseBody { writer in
+                    do {
+                        try await stream { try await writer.write(ByteBuffer(bytes: $0)) }
+                        try await writer.finish(nil)
+                    } catch {
+                        // The answer has begun: it ends without its end, which the client sees.
+                        logger.error("an answer broke off", metadata: ["error": "\(type(of: error))"])
+                        throw error
+                    }
+                })
         }
         return Response(
             status: HTTPResponse.Status(code: answer.status), headers: fields,

@@ -7,7 +7,7 @@ extension ErrorCode {
         switch self {
         case .invalidJSON, .invalidRequest, .constraintNotNarrowing, .invalidRequestRule, .callerAgentMismatch,
             .identityProviderNotConfigured, .credentialRevoked, .systemGrantUserTokenMismatch,
-            .restrictedGrantRequiresProxy,
+            .restrictedGrantRequiresProxy, .approvalRequiresProxy,
             .scopeNotAllowed, .providerNotConfigured, .agentRequiresUserToken, .invalidOrigin:
             400
         case .unauthenticated, .invalidKey, .keyRevoked, .keyExpired, .keyRotatedGraceExpired, .keyNotActive,

@@ -74,7 +74,7 @@ package struct Installation: Sendable {
     }
 
     package func close() async throws {
-        try vault.noteAuditHead()
+        try vault.noteAuditHeads()
         await client.shutdown()
         try store.close()
         try keys.close()

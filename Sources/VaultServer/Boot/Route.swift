@@ -70,6 +70,8 @@ struct Answer: Sendable {
     var status: Int
     var headers: [(name: String, value: String)] = []
     var body: [UInt8] = []
+    /// Writes the body piece by piece instead; what it throws breaks the answer off.
+    var stream: (@Sendable (_ write: ([UInt8]) async throws -> Void) async throws -> Void)?
 
     static func json(_ value: JSON, status: Int = 200) -> Answer {
         Answer(status: status, headers: [(name: "Content-Type", value: "application/json")], body: value.bytes)
@@ -113,6 +115,7 @@ struct Route<Caller: Sendable>: Sendable {
     func readingBodyLate() -> Route { with { $0.readsBodyLate = true } }
     func taking(query: [RouteField]) -> Route { with { $0.query += query } }
     func taking(body: [RouteField]) -> Route { with { $0.body = body } }
+    func answering(files types: String...) -> Route { with { $0.answer = .file(types) } }
     func answering(_ schema: String) -> Route { with { $0.answer = .one(schema) } }
 
     /// A list in pages, which are asked for by `limit` and `cursor`.
@@ -151,6 +154,8 @@ enum RouteAnswer: Sendable {
     /// The name of a schema of the description.
     case one(String)
     case page(String)
+    /// Something else than JSON, of one of these media types.
+    case file([String])
 }
 
 /// Matches exact paths: a doubled or trailing slash names nothing.

@@ -46,8 +46,19 @@ package struct SallyportServer: Sendable {
             onServerRunning: { channel in
                 await onListening(settings.address(boundPort: channel.localAddress?.port ?? settings.listenPort))
             }, logger: Self.quiet(logger))
+        var listeners: [any Service] = [application]
+        if let listen = settings.metricsListen {
+            listeners.append(
+                Application(
+                    responder: MetricsResponder(vault: vault),
+                    configuration: ApplicationConfiguration(
+                        address: .hostname(listen.host, port: listen.port), serverName: nil),
+                    logger: Self.quiet(logger)))
+        }
         var configuration = ServiceGroupConfiguration(
-            services: [RevocationWorker(vault: vault), Housekeeping(vault: vault), application],
+            services: [
+                RevocationWorker(vault: vault), AuditStreamWorker(vault: vault), Housekeeping(vault: vault),
+            ] + listeners,
             gracefulShutdownSignals: signals, logger: Self.quiet(logger))
         configuration.maximumGracefulShutdownDuration = .seconds(Self.shutdownSeconds)
         try await ServiceGroup(configuration: configuration).run()

@@ -15,6 +15,8 @@ package struct ServerSettings: Sendable {
     package var tlsCertificate: String?
     package var tlsKey: String?
     package var trustedProxies: [IPRange]
+    /// Where `/metrics` is answered, when not beside everything else.
+    package var metricsListen: (host: String, port: Int)?
     package var isDevelopment: Bool
 
     /// What was given, by flag or environment; absent means the default.
@@ -28,6 +30,7 @@ package struct ServerSettings: Sendable {
         package var tlsCertificate: String?
         package var tlsKey: String?
         package var trustedProxies: String?
+        package var metricsListen: String?
         package var isDevelopment = false
 
         package init() {}
@@ -45,6 +48,7 @@ package struct ServerSettings: Sendable {
             tlsCertificate = environment["SALLYPORT_TLS_CERTIFICATE"]
             tlsKey = environment["SALLYPORT_TLS_KEY"]
             trustedProxies = environment["SALLYPORT_TRUSTED_PROXIES"]
+            metricsListen = environment["SALLYPORT_METRICS_LISTEN"]
         }
     }
 
@@ -55,7 +59,8 @@ package struct ServerSettings: Sendable {
 
     package init(_ input: Input) throws(Invalid) {
         var problems: [String] = []
-        (listenHost, listenPort) = Self.listenAddress(input.listen ?? "127.0.0.1:8787", &problems)
+        (listenHost, listenPort) = Self.listenAddress(
+            input.listen ?? "127.0.0.1:8787", named: "listen", &problems)
         dataDirectory = input.dataDirectory ?? FileManager.default.currentDirectoryPath + "/sallyport-data"
         databasePath = dataDirectory + "/sallyport.db"
         if let database = input.database {
@@ -91,6 +96,7 @@ package struct ServerSettings: Sendable {
             }
             trustedProxies.append(range)
         }
+        metricsListen = input.metricsListen.map { Self.listenAddress($0, named: "metrics listen", &problems) }
         isDevelopment = input.isDevelopment
         if isDevelopment, !Self.isLoopback(listenHost) {
             problems.append(
@@ -103,16 +109,18 @@ package struct ServerSettings: Sendable {
         guard problems.isEmpty else { throw Invalid(problems: problems) }
     }
 
-    private static func listenAddress(_ text: String, _ problems: inout [String]) -> (String, Int) {
+    private static func listenAddress(_ text: String, named name: String, _ problems: inout [String]) -> (
+        host: String, port: Int
+    ) {
         guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
             (0...65535).contains(port)
         else {
-            problems.append("listen: must be host:port, for example 127.0.0.1:8787")
+            problems.append("\(name): must be host:port, for example 127.0.0.1:8787")
             return ("127.0.0.1", 0)
         }
         let host = String(text[..<colon]).trimmingCharacters(in: CharacterSet(charactersIn: "[]"))
         if IPAddress(host) == nil, host != "localhost" {
-            problems.append("listen: the host must be an IP address or localhost")
+            problems.append("\(name): the host must be an IP address or localhost")
         }
         return (host, port)
     }

@@ -58,6 +58,12 @@ enum OpenAPIDocument {
         switch answer {
         case nil: ["description": "Done"]
         case .one(let name): ["description": "Done", "content": content(reference(name))]
+        case .file(let types):
+            [
+                "description": "A file",
+                "content": .object(
+                    types.reduce(into: JSONObject()) { $0[$1] = ["schema": ["type": "string"]] }),
+            ]
         case .page(let name):
             [
                 "description": "A page",

@@ -1,7 +1,11 @@
 /// The members of every answer, by the name its routes give it. A member that is there always is required, if only as null.
 enum OpenAPISchemas {
     static let all: [(name: String, fields: [RouteField])] = [
-        ("App", required("id", "organization_id", "name", "website_url", "created_at", "archived_at", "status")),
+        (
+            "App",
+            required("id", "organization_id", "name", "website_url", "created_at", "archived_at", "status")
+                + [.required("audit_retention_days", .integer)]
+        ),
         ("APIKey", key), ("MintedAPIKey", key + [.required("api_key")]),
         (
             "DiscoveredIdentityProvider",
@@ -60,6 +64,12 @@ enum OpenAPISchemas {
             required("id", "slug", "name", "credential_type", "grant_id", "created_at")
                 + [.required("allowed_hosts", .strings), .required("injection", .object)]
         ),
+        ("PolicySimulation", [.required("decision"), .required("rules", .objects)]),
+        (
+            "PolicyReplay",
+            ["calls", "newly_denied", "newly_allowed"].map { .required($0, .integer) }
+                + [.required("changes", .objects)]
+        ),
         ("Policy", policy), ("PolicyOfProvider", [.required("provider_id"), .required("policy", .object)]),
         (
             "User",
@@ -91,9 +101,16 @@ enum OpenAPISchemas {
                 "url", "reason", "key_prefix")
                 + [
                     .required("sequence", .integer), .required("principal", .object), .required("status", .integer),
-                    .required("latency_ms", .integer), .optional("app_id"), .optional("context", .object),
-                    .optional("peer"), .optional("details", .object),
+                    .required("latency_ms", .integer), .required("hash"), .optional("app_id"),
+                    .optional("context", .object), .optional("peer"), .optional("details", .object),
+                    .optional("trace_id"), .optional("span_id"),
                 ]
+        ),
+        ("AuditCheckpoint", required("chain", "created_at", "statement") + [.required("sequence", .integer)]),
+        (
+            "AuditStream",
+            required("id", "kind", "url", "last_sent_at", "last_error", "created_at")
+                + [.required("sent_sequence", .integer), .required("waiting", .integer), .optional("signing_secret")]
         ),
         (
             "AuditVerification",
@@ -104,9 +121,9 @@ enum OpenAPISchemas {
         ),
     ]
 
-    static let policy: [RouteField] = ["allowed_groups", "allowed_roles", "ip_allowlist", "methods", "paths"].map {
-        .optional($0, .strings)
-    }
+    static let policy: [RouteField] =
+        ["allowed_groups", "allowed_roles", "ip_allowlist", "methods", "paths"].map { .optional($0, .strings) }
+        + ["time", "rate_limit", "grant_ttl", "require_approval"].map { .optional($0, .object) }
 
     private static let key =
         required(

@@ -4,7 +4,7 @@ import VaultDomain
 import VaultService
 import VaultStore
 
-// OAuth providers, managed secrets and policies of an app.
+// OAuth providers and managed secrets of an app.
 
 extension ManagementRoutes {
     var oauthProviderRoutes: [Route<OperatorCaller>] {
@@ -114,39 +114,6 @@ extension ManagementRoutes {
             Route("DELETE", secrets + "/{secret_id}", "Delete a managed secret and its grants", status: 204) {
                 caller, exchange in
                 try await vault.deleteManagedSecret(caller, appID: exchange.appID, exchange.parameter("secret_id"))
-                return .noContent
-            },
-        ]
-    }
-
-    var policyRoutes: [Route<OperatorCaller>] {
-        let policy = Self.app + "/policies/{provider_id}"
-        return [
-            Route("PUT", policy, "Set the policy of a provider, or of all (`*`)") { caller, exchange in
-                let fields = try exchange.fields(.refused)
-                let document = AccessPolicy(fields)
-                try fields.finish()
-                try await vault.setPolicy(
-                    caller, appID: exchange.appID, providerID: exchange.parameter("provider_id"), document)
-                return .json(document.json)
-            }
-            .taking(body: OpenAPISchemas.policy).answering("Policy"),
-            Route("GET", policy, "Read a policy") { caller, exchange in
-                .json(try vault.policy(caller, appID: exchange.appID, providerID: exchange.parameter("provider_id")))
-            }
-            .answering("Policy"),
-            Route("GET", Self.app + "/policies", "List policies") { caller, exchange in
-                let query = try exchange.queryFields()
-                let paging = Paging(query, path: exchange.path, filter: try exchange.listFilter())
-                try query.finish()
-                return paging.answer(
-                    all: try vault.policies(caller, appID: exchange.appID), id: \.providerID,
-                    json: { ["provider_id": .string($0.providerID), "policy": .object($0.document)] })
-            }
-            .answering(pagesOf: "PolicyOfProvider"),
-            Route("DELETE", policy, "Remove a policy", status: 204) { caller, exchange in
-                try await vault.deletePolicy(
-                    caller, appID: exchange.appID, providerID: exchange.parameter("provider_id"))
                 return .noContent
             },
         ]

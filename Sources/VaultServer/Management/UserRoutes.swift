@@ -87,6 +87,18 @@ extension ManagementRoutes {
                 .json(try vault.grant(caller, appID: exchange.appID, exchange.parameter("grant_id")).managementJSON)
             }
             .answering("Grant"),
+            Route("POST", grant + "/extend", "Give a limited grant a new term, cut to what policies allow") {
+                caller, exchange in
+                let fields = try exchange.fields(.refused)
+                if !fields.has("expires_at") { fields.report("expires_at", "is required") }
+                let until = fields.optionalInstant("expires_at") ?? Instant(milliseconds: 0)
+                try fields.finish()
+                return .json(
+                    try await vault.extendGrant(
+                        caller, appID: exchange.appID, exchange.parameter("grant_id"), until: until
+                    ).managementJSON)
+            }
+            .taking(body: [.required("expires_at")]).answering("Grant"),
             Route("POST", grant + "/revoke", "Revoke a grant") { caller, exchange in
                 let reason = try exchange.readReason()
                 return .json(

@@ -8,7 +8,7 @@ extension SDKRoutes {
     var connectSessionRoutes: [Route<AppCaller>] {
         [
             Route("POST", "/sdk/oauth/connect/session", "Open a Connect session") { caller, exchange in
-                try caller.require("connect:initiate")
+                try caller.requireSome("connect:initiate")
                 let fields = try exchange.fields(.ignored)
                 let request = try Self.connectRequest(fields)
                 try fields.finish()
@@ -21,7 +21,7 @@ extension SDKRoutes {
                 ])
             },
             Route("POST", "/sdk/oauth/connect/session/poll", "Poll a Connect session") { caller, exchange in
-                try caller.require("connect:initiate")
+                try caller.requireSome("connect:initiate")
                 let fields = try exchange.fields(.ignored)
                 let token = fields.string("session_token", length: 1...512)
                 try fields.finish()

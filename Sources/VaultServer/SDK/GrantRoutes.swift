@@ -13,7 +13,7 @@ extension SDKRoutes {
                 return try await list(caller, try exchange.fields(.ignored))
             },
             Route("POST", "/sdk/oauth/grants/{grant_id}/revoke", "Revoke a grant") { caller, exchange in
-                try caller.require("grants:write")
+                try caller.require("grants:write", instance: [exchange.parameter("grant_id")])
                 let fields = try exchange.fields(.ignored)
                 let reason = fields.readReason()
                 let userToken = fields.readUserToken()
@@ -26,7 +26,7 @@ extension SDKRoutes {
                 ])
             },
             Route("POST", "/sdk/grants/{grant_id}/mint", "Mint a sibling grant", status: 201) { caller, exchange in
-                try caller.require("grants:write")
+                try caller.require("grants:write", instance: [exchange.parameter("grant_id")])
                 let fields = try exchange.fields(.ignored)
                 let label = fields.string("label", length: 1...255)
                 let terms = try Self.mintTerms(fields)
@@ -40,7 +40,7 @@ extension SDKRoutes {
                 "Report that a provider refused for missing scopes",
                 status: 204
             ) { caller, exchange in
-                try caller.require("tokens:retrieve")
+                try caller.requireSome("tokens:retrieve")
                 try await reportScopeMismatch(caller, exchange)
                 return .noContent
             },

@@ -33,6 +33,10 @@ class Management:
             raise ManagementError(f"{method} {path}", answer.status_code, content)
         return content
 
+    def fetch(self, path: str, **query: Any) -> requests.Response:
+        """A file: the answer as it came, whatever its type."""
+        return self._session.get(self._base + path, params=query or None, timeout=60)
+
     def get(self, path: str, **query: Any) -> Any:
         return self.call("GET", path, **query)
 

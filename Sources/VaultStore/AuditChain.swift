@@ -1,0 +1,26 @@
+import VaultAPI
+import VaultCrypto
+
+/// The name of a chain, and how its records hang together. What verifies a file that left the vault needs nothing else.
+package struct AuditChain: Sendable, Hashable {
+    package let name: String
+
+    package static let installation = AuditChain(name: "installation")
+
+    package init(name: String) { self.name = name }
+
+    /// The chain of an app, or of the installation.
+    package init(_ appID: AppID?) { self = appID.map { AuditChain(name: $0.text) } ?? .installation }
+
+    /// What record 1 comes after.
+    package var origin: AuditHead {
+        AuditHead(
+            sequence: 0,
+            hash: self == .installation
+                ? [UInt8](repeating: 0, count: 32) : Digest.sha256(Array("audit-chain:\(name)".utf8)))
+    }
+
+    package static func hash(previous: [UInt8], sequence: Int64, record: String) -> [UInt8] {
+        Digest.sha256(previous + Array("\(sequence):".utf8) + Array(record.utf8))
+    }
+}
