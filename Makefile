@@ -1,6 +1,6 @@
 # The commands of daily work. `make help` lists them.
 SWIFT_BUILD = swift build --build-tests --explicit-target-dependency-import-check error
-PACKAGES = libsqlite3-dev libssl-dev zlib1g-dev pkg-config python3-venv gcc libc6-dev make git
+PACKAGES = libsqlite3-dev libssl-dev zlib1g-dev pkg-config python3-venv tzdata gcc libc6-dev make git
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build test conformance faults flood bench demo run format lint docs check clean
@@ -30,10 +30,10 @@ run: setup ## Run a development server on 127.0.0.1:8787 with data in ./tmp
 	.build/debug/sallyport serve --development --data-dir tmp/sallyport
 
 format: ## Format the Swift code
-	swift format --in-place --recursive --parallel Sources Tests Package.swift
+	swift format --in-place --recursive --parallel Sources Tests Benchmarks Package.swift
 
 lint: ## Check format, style and imports
-	swift format lint --strict --recursive --parallel Sources Tests Package.swift
+	swift format lint --strict --recursive --parallel Sources Tests Benchmarks Package.swift
 	./scripts/check-imports
 
 docs: build ## Write the documents that are made from code: docs/PROVIDERS.md

@@ -84,6 +84,9 @@ let package = Package(
                 "DevelopmentPeers", argumentParser, logging, nioCore, nioPosix, unixSignals,
             ],
             swiftSettings: settings),
+        .executableTarget(
+            name: "VaultBenchmarks", dependencies: ["VaultAPI", "VaultDomain", "VaultCrypto", "VaultStore"],
+            path: "Benchmarks/VaultBenchmarks", swiftSettings: settings),
         .target(
             name: "VaultTestSupport",
             dependencies: [

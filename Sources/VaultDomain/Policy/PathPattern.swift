@@ -8,11 +8,47 @@ package struct RequestPath: Sendable {
 
     package init(_ path: String) {
         let lower = path.lowercased()
-        segments = path.split(separator: "/", omittingEmptySubsequences: true).map { Array($0.utf8) }
+        segments = path.split(separator: "/", omittingEmptySubsequences: true).map { Self.decodingUnreserved($0) }
         isAmbiguous =
             !path.hasPrefix("/") || path.contains("//") || path.contains(";")
             || ["%2f", "%5c", "%2e"].contains { lower.contains($0) }
             || segments.contains { $0 == Array(".".utf8) || $0 == Array("..".utf8) }
+    }
+
+    /// `%72` is an `r` to every server: what needs no encoding is compared without it (RFC 3986 §6.2.2.2).
+    private static func decodingUnreserved(_ segment: Substring) -> [UInt8] {
+        let bytes = Array(segment.utf8)
+        guard bytes.contains(UInt8(ascii: "%")) else { return bytes }
+        var decoded: [UInt8] = []
+        var index = 0
+        while index < bytes.count {
+            if bytes[index] == UInt8(ascii: "%"), index + 2 < bytes.count, let high = digit(bytes[index + 1]),
+                let low = digit(bytes[index + 2]), isUnreserved(high << 4 | low)
+            {
+                decoded.append(high << 4 | low)
+                index += 3
+            } else {
+                decoded.append(bytes[index])
+                index += 1
+            }
+        }
+        return decoded
+    }
+
+    private static func digit(_ byte: UInt8) -> UInt8? {
+        switch byte {
+        case 0x30...0x39: byte - 0x30
+        case 0x41...0x46: byte - 0x41 + 10
+        case 0x61...0x66: byte - 0x61 + 10
+        default: nil
+        }
+    }
+
+    private static func isUnreserved(_ byte: UInt8) -> Bool {
+        switch byte {
+        case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: true
+        default: "-._~".utf8.contains(byte)
+        }
     }
 }
 
