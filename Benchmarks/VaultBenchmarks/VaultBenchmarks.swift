@@ -60,7 +60,7 @@ private enum Decisions {
 
     static func run() throws {
         let user = user()
-        let now = Instant(seconds: 1_750_000_000)
+        let now = Instant(seconds: 1_750_100_000)
         let credential = Credential(
             id: CredentialID(), appID: user.appID, userID: user.id, dataKeyID: DataKeyID(), version: 1,
             tokenGeneration: "g", hasRefreshToken: true, scopes: [], accessExpiresAt: nil, diedAt: nil)
@@ -71,7 +71,7 @@ private enum Decisions {
         let facts = ReleaseFacts(
             mode: .proxy, grant: grant, credential: credential, user: user, hasUserToken: true, allowedHosts: [host],
             method: "GET", address: try WebAddress("https://api.example.com/v1/customers/42/items"),
-            peer: IPAddress("203.0.113.7"), policies: policies(), hasRequestRule: false, now: now)
+            peer: IPAddress("203.0.113.7"), policies: policies(), requestRule: nil, now: now)
         let decision = ReleaseDecision.decide(facts)
         guard decision.isAllowed else { return print("the decision is not the one that was meant: \(decision.rules)") }
         var times: [Double] = []

@@ -53,10 +53,10 @@ package struct ExportedAuditRecord: Sendable {
     private static func cell(_ value: JSON?) -> String {
         guard let value, !value.isNull else { return "" }
         var text = value.string ?? value.text
-        if value.string != nil, let first = text.unicodeScalars.first, "=+-@\t\r".unicodeScalars.contains(first) {
+        if value.string != nil, let first = text.unicodeScalars.first, "=+-@\t\r\n".unicodeScalars.contains(first) {
             text = "'" + text
         }
-        guard text.utf8.contains(where: { "\",\r\n".utf8.contains($0) }) else { return text }
+        guard text.utf8.contains(where: { "\",;\t\r\n".utf8.contains($0) }) else { return text }
         return "\"" + text.replacing("\"", with: "\"\"") + "\""
     }
 }
@@ -151,7 +151,9 @@ package struct AuditFileVerification: Sendable {
         }
         var record = object
         for member in ExportedAuditRecord.linkMembers { record[member] = nil }
-        if let last = last[chain] {
+        if chain == .installation {
+            // Records of before apps had chains of their own: those in between are of others.
+        } else if let last = last[chain] {
             guard sequence > last.sequence else { return broken("the record is out of order") }
             guard sequence == last.sequence + 1 else { return broken("the record is missing", at: last.sequence + 1) }
             guard previousHash == last.hash else { return broken("the record does not follow the one before it") }
@@ -181,6 +183,11 @@ package struct AuditFileVerification: Sendable {
             return .broken(
                 chain: chain, sequence: end + 1,
                 reason: "the file ends before the checkpoint, which states \(checkpoint.head.sequence)")
+        }
+        if let start = first[chain], start.sequence > checkpoint.head.sequence {
+            return .broken(
+                chain: chain, sequence: start.sequence + 1,
+                reason: "the file begins after the checkpoint, and cannot be held against it")
         }
         if let start = first[chain], start.sequence == checkpoint.head.sequence, start.hash != checkpoint.head.hash {
             return .broken(

@@ -91,11 +91,25 @@ package struct Housekeeping: Service {
     package func run() async throws {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
-                do {
-                    try await vault.forgetExpired()
-                } catch {
-                    vault.logger.error("housekeeping failed", metadata: ["error": "\(type(of: error))"])
-                }
+                await vault.keepHouse()
+                // A cancelled sleep ends the loop above.
+                _ = try? await Task.sleep(for: Self.interval)
+            }
+        }
+    }
+}
+
+/// Notes in the key store how far the audit trail has come. What is cut off it afterwards shows, whatever the database says.
+package struct AuditAnchors: Service {
+    private let vault: Vault
+    private static let interval = Duration.seconds(2)
+
+    package init(vault: Vault) { self.vault = vault }
+
+    package func run() async throws {
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                await vault.orReport("the ends of the audit trail could not be noted") { try vault.noteAuditHeads() }
                 // A cancelled sleep ends the loop above.
                 _ = try? await Task.sleep(for: Self.interval)
             }
@@ -104,23 +118,35 @@ package struct Housekeeping: Service {
 }
 
 extension Vault {
-    func forgetExpired() async throws {
+    /// Each task by itself: one that fails keeps none of the others from being done.
+    func keepHouse() async {
         let time = now()
+        await orReport("signing keys could not be maintained") { try await maintainSigningKeys() }
+        await orReport("what has expired could not be forgotten") { try await forgetExpired(at: time) }
+        await orReport("keys could not be destroyed") { try await finishKeyDestructions() }
+        await orReport("interrupted uses could not be closed") {
+            try await closeInterruptedUses(startedBefore: time.adding(seconds: -Limits.openUseSecondsMax))
+        }
+        await orReport("checkpoints could not be made") { try await checkpointDueChains() }
+        await orReport("audit records could not be pruned") { try await pruneAudit() }
+    }
+
+    func orReport(_ message: String, _ work: () async throws -> Void) async {
+        do { try await work() } catch { logger.error("\(message)", metadata: ["error": "\(type(of: error))"]) }
+    }
+
+    private func forgetExpired(at time: Instant) async throws {
         try await write { transaction in
             try transaction.deleteExpiredNonces(now: time)
             try transaction.settleRateCounters(now: time, tolerance: Limits.clockToleranceSeconds)
-            try transaction.deleteOldRateCounters(now: time)
             try transaction.deleteExpiredConnectRows(now: time)
             try transaction.deleteExpiredSignInRows(now: time)
             try transaction.deleteExpiredWalletSessions(now: time)
             try transaction.deleteIgnoredDeliveries(
                 receivedBefore: time.adding(seconds: -Limits.ignoredDeliveryLifeSeconds))
         }
-        try await finishKeyDestructions()
-        try await closeInterruptedUses(startedBefore: time.adding(seconds: -Limits.openUseSecondsMax))
-        try noteAuditHeads()
-        try await checkpointDueChains()
-        try await pruneAudit()
-        try await maintainSigningKeys()
+        while try await write({ try $0.deleteOldRateUses(now: time, limit: Limits.rateUsesForgottenAtOnce) })
+            == Limits.rateUsesForgottenAtOnce
+        {}
     }
 }

@@ -41,7 +41,7 @@ package struct AppCaller: Sendable {
     /// `X-Alter-Caller`: a label, not an identity.
     package let callerLabel: String?
     package let context: JSONObject?
-    package let hasRequestRule: Bool
+    package let requestRule: RequestRule?
     package let isKeyDeprecated: Bool
     package let rateLimit: RateLimitState?
     package let origin: RequestOrigin

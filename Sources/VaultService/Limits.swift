@@ -8,6 +8,8 @@ package enum Limits {
     package static let signatureWindowSeconds: Int64 = 300
     /// Twice the window, so that no nonce can be forgotten while its timestamp is still accepted.
     package static let nonceLifeSeconds: Int64 = 600
+    /// Rows of one transaction of housekeeping: no other write waits long for it.
+    static let rateUsesForgottenAtOnce = 5000
     /// Between two checkpoints of a chain that grows.
     static let checkpointSeconds: Int64 = 3600
     /// A day to a hundred years.
@@ -18,8 +20,9 @@ package enum Limits {
     static let auditStreamsMax = 10
     static let auditStreamBatch = 100
     static let auditStreamSeconds = 10
-    static let auditStreamPauseSecondsMax: Int64 = 3600
-    /// Calls that a replay names; the rest is counted.
+    static let auditStreamPauseSecondsMax: Int64 = 300
+    /// Records that a replay reads, and calls that it names; the rest is counted.
+    static let replayRecordsMax = 1_000_000
     static let replayChangesShown = 1000
     /// Clocks of nodes may differ by this much before one counts as set back.
     static let clockToleranceSeconds: Int64 = 60

@@ -67,20 +67,6 @@ extension Vault {
         return try self.app(caller, id)
     }
 
-    /// How long the app's audit records are kept; `nil` is for ever. Evidence goes with it, so that only admins may.
-    package func setAuditRetention(_ caller: OperatorCaller, _ id: String, days: Int64?) async throws -> AppRecord {
-        let app = try app(caller, id, toWrite: true)
-        guard caller.roles[app.organizationID] == .admin else {
-            throw VaultError(.forbidden, "Only an admin of the organization decides how long records are kept.")
-        }
-        try await record(
-            caller, "audit.retention_changed", app: app, details: ["days": days.map { .integer($0) } ?? .null]
-        ) {
-            try $0.setAuditRetention(app.id, days: days)
-        }
-        return try self.app(caller, id)
-    }
-
     package func setAppArchived(_ caller: OperatorCaller, _ id: String, _ isArchived: Bool) async throws -> AppRecord {
         let app = try app(caller, id, toWrite: true)
         let archivedAt = isArchived ? (app.archivedAt ?? now()) : nil
@@ -114,16 +100,25 @@ extension Vault {
         _ caller: OperatorCaller, _ event: String, app: AppRecord, userID: UserID? = nil, grantID: GrantID? = nil,
         providerID: String? = nil, details: JSONObject = [:], _ body: @escaping @Sendable (Transaction) throws -> Result
     ) async throws -> Result {
-        let entry = AuditEntry(
-            event: event, principal: caller.principal, occurredAt: now(), requestID: caller.origin.requestID,
-            trace: caller.origin.trace, appID: app.id, userID: userID, grantID: grantID, providerID: providerID,
-            peer: caller.origin.peer?.description, details: details)
+        var entry = operatorEntry(caller, event, app: app)
+        entry.userID = userID
+        entry.grantID = grantID
+        entry.providerID = providerID
+        entry.details = details
+        let recorded = entry
         let auditKey = auditKey
         return try await write { transaction in
             let result = try body(transaction)
-            try transaction.appendAudit(entry, key: auditKey)
+            try transaction.appendAudit(recorded, key: auditKey)
             return result
         }
+    }
+
+    /// An entry that names the operator and the request.
+    func operatorEntry(_ caller: OperatorCaller, _ event: String, app: AppRecord) -> AuditEntry {
+        AuditEntry(
+            event: event, principal: caller.principal, occurredAt: now(), requestID: caller.origin.requestID,
+            trace: caller.origin.trace, appID: app.id, peer: caller.origin.peer?.description)
     }
 
     /// What is sealed for an app itself and for none of its users.

@@ -35,11 +35,22 @@ package struct CallReport: Sendable {
 }
 
 extension Vault {
-    package func auditRecords(_ caller: OperatorCaller, appID: String, filter: AuditFilter, before: Int64, limit: Int)
+    package func auditRecords(
+        _ caller: OperatorCaller, appID: String, filter: AuditFilter, before id: String?, limit: Int
+    )
         throws -> [AuditRecord]
     {
         let app = try app(caller, appID)
-        return try read { try $0.auditRecords(appID: app.id, filter: filter, before: before, limit: limit) }
+        return try read { transaction in
+            var before = Int64.max
+            if let id {
+                guard let last = try AuditEventID(id).flatMap({ try transaction.auditRecord($0, appID: app.id) }) else {
+                    throw VaultError.validation("cursor", "does not belong to this list")
+                }
+                before = last.position
+            }
+            return try transaction.auditRecords(appID: app.id, filter: filter, before: before, limit: limit)
+        }
     }
 
     package func auditRecord(_ caller: OperatorCaller, appID: String, _ id: String) throws -> AuditRecord {
@@ -63,27 +74,42 @@ extension Vault {
     package func verifyAudit(against checkpoint: SavedCheckpoint? = nil) async throws -> AuditVerification {
         let anchors = try keys.auditAnchors()
         let named = checkpoint.map { [$0.chain] } ?? []
-        let chains = Set(try read { try $0.auditChains() }).union(anchors.keys).union(named)
-        var records: Int64 = 0
-        for chain in chains.sorted(by: { $0.name < $1.name }) {
-            switch try await verifyAudit(chain, anchor: anchors[chain], against: checkpoint) {
-            case .intact(let count): records += count
-            case let broken: return broken
-            }
+        var installation = progress(.installation, anchors: anchors, against: checkpoint)
+        var total = try await verify(&installation)
+        let chains = Set(try read { try $0.auditChains() }).union(anchors.keys).union(named).union(installation.begun)
+        for chain in chains.sorted(by: { $0.name < $1.name }) where chain != .installation {
+            guard case .intact(let records) = total else { return total }
+            var progress = progress(chain, anchors: anchors, against: checkpoint)
+            let found = try await verify(&progress, wasBegun: installation.begun.contains(chain))
+            guard case .intact(let more) = found else { return found }
+            total = .intact(records: records + more)
         }
-        return .intact(records: records)
+        return total
     }
 
+    /// The app's chain; and that of the installation where it holds older records of the app.
     package func verifyAudit(_ caller: OperatorCaller, appID: String) async throws -> AuditVerification {
-        let chain = AuditChain(try app(caller, appID).id)
-        return try await verifyAudit(chain, anchor: try keys.auditAnchors()[chain], against: nil)
+        let app = try app(caller, appID)
+        let anchors = try keys.auditAnchors()
+        let hasOldRecords = try read { try $0.hasRecordsOfOldChain(app.id) }
+        if hasOldRecords {
+            var old = progress(.installation, anchors: anchors, against: nil)
+            let found = try await verify(&old)
+            guard case .intact = found else { return found }
+        }
+        // That the app was created is on record, in one of the two.
+        var progress = progress(AuditChain(app.id), anchors: anchors, against: nil)
+        return try await verify(&progress, wasBegun: !hasOldRecords)
     }
 
-    private func verifyAudit(_ chain: AuditChain, anchor: AuditHead?, against checkpoint: SavedCheckpoint?)
-        async throws -> AuditVerification
-    {
+    private func progress(
+        _ chain: AuditChain, anchors: [AuditChain: AuditHead], against checkpoint: SavedCheckpoint?
+    ) -> AuditProgress {
         let saved = checkpoint?.chain == chain ? checkpoint?.head : nil
-        var progress = AuditProgress(chain: chain, witnesses: [anchor, saved].compactMap(\.self))
+        return AuditProgress(chain: chain, witnesses: [anchors[chain], saved].compactMap(\.self))
+    }
+
+    private func verify(_ progress: inout AuditProgress, wasBegun: Bool = false) async throws -> AuditVerification {
         let pageSize = Int64(Limits.auditPage)
         // One more page is asked for until one is short, so that what is appended meanwhile is verified with the rest.
         while try read({ try $0.verifyAudit(&progress, limit: pageSize, key: auditKey) }) == pageSize {
@@ -91,7 +117,7 @@ extension Vault {
         }
         return try read { transaction in
             while try transaction.verifyAudit(&progress, limit: pageSize, key: auditKey) > 0 {}
-            return try transaction.verifyAuditEnd(progress, key: auditKey)
+            return try transaction.verifyAuditEnd(progress, wasBegun: wasBegun, key: auditKey)
         }
     }
 
@@ -106,7 +132,7 @@ extension Vault {
         }
     }
 
-    private func verifyAuditEnd(_ chain: AuditChain, anchor: AuditHead?, in transaction: Transaction) throws
+    func verifyAuditEnd(_ chain: AuditChain, anchor: AuditHead?, in transaction: Transaction) throws
         -> AuditVerification
     {
         func broken(_ sequence: Int64, _ reason: String) -> AuditVerification {
@@ -132,14 +158,17 @@ extension Vault {
     /// not hold keeps the place that it had.
     package func noteAuditHeads() throws {
         let anchors = try keys.auditAnchors()
+        var broken = 0
         let moved = try read { transaction in
-            try transaction.auditHeads().filter { chain, head in
-                guard head != anchors[chain],
-                    case .intact = try verifyAuditEnd(chain, anchor: anchors[chain], in: transaction)
-                else { return false }
-                return true
+            var moved = try transaction.auditHeads()
+            for chain in Set(moved.keys).union(anchors.keys) where moved[chain] != anchors[chain] {
+                if case .intact = try verifyAuditEnd(chain, anchor: anchors[chain], in: transaction) { continue }
+                moved[chain] = nil
+                broken += 1
             }
+            return moved.filter { $0.value != anchors[$0.key] }
         }
+        metrics.setBrokenChains(broken)
         try keys.setAuditAnchors(moved)
     }
 

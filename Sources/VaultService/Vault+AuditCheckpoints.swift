@@ -65,35 +65,64 @@ extension Vault {
                 return last.createdAt < due && last.sequence != head.sequence
             }
         }
-        for chain in chains.keys { try await checkpoint(chain) }
+        for chain in chains.keys {
+            await orReport("a checkpoint could not be made") { try await checkpoint(chain) }
+        }
     }
 
     // MARK: Retention
 
-    /// Removes what is older than each app wants to keep, a page at a time. A checkpoint of what goes is made first, and the
-    /// removal is itself on record.
-    func pruneAudit() async throws {
+    package func auditRetention(_ caller: OperatorCaller, appID: String) throws -> Int64? {
+        let chain = AuditChain(try app(caller, appID).id)
+        return try read { try $0.auditEnds(chain, key: auditKey)?.retentionDays }
+    }
+
+    /// How long the app's records are kept; `nil` is for ever. Evidence goes with it, so that only admins may.
+    package func setAuditRetention(_ caller: OperatorCaller, appID: String, days: Int64?) async throws {
+        let app = try app(caller, appID, toWrite: true)
+        guard caller.roles[app.organizationID] == .admin else {
+            throw VaultError(.forbidden, "Only an admin of the organization decides how long records are kept.")
+        }
+        let entry = operatorEntry(caller, "audit.retention_changed", app: app)
         let auditKey = auditKey
-        for (appID, days) in try read({ try $0.auditRetentions() }) {
-            let chain = AuditChain(appID)
-            let limit = now().adding(seconds: -days * 86_400)
-            guard let oldest = try read({ try $0.auditRecords(chain, after: 0, limit: 1) }).first,
-                let occurredAt = oldest.record["occurred_at"]?.string.flatMap(Instant.init(rfc3339:)),
-                occurredAt < limit
-            else { continue }
-            try await checkpoint(chain)
-            var removed: Int64 = 0
-            while true {
-                let count = try await write {
-                    try $0.pruneAudit(chain, before: limit, limit: Limits.auditPage, key: auditKey)
-                }
-                removed += count
-                guard count == Limits.auditPage else { break }
+        try await write { transaction in
+            var entry = entry
+            entry.details = ["days": days.map { .integer($0) } ?? .null]
+            try transaction.appendAudit(entry, key: auditKey)
+            try transaction.setAuditRetention(AuditChain(app.id), days: days, key: auditKey)
+        }
+    }
+
+    /// Removes what is older than each app wants to keep, a page at a time; each removal is itself on record. A chain that does
+    /// not hold keeps everything: what is removed from it would be missing as evidence.
+    func pruneAudit() async throws {
+        for chain in try read({ try $0.auditChainsWithRetention() }) {
+            await orReport("audit records could not be pruned") { try await prune(chain) }
+        }
+    }
+
+    private func prune(_ chain: AuditChain) async throws {
+        let auditKey = auditKey
+        guard let days = try read({ try $0.auditEnds(chain, key: auditKey) })?.retentionDays else { return }
+        let limit = now().adding(seconds: -days * 86_400)
+        guard let oldest = try read({ try $0.auditRecords(chain, after: 0, limit: 1) }).first,
+            let occurredAt = oldest.record["occurred_at"]?.string.flatMap(Instant.init(rfc3339:)), occurredAt < limit
+        else { return }
+        let anchor = try keys.auditAnchors()[chain]
+        guard case .intact = try read({ try verifyAuditEnd(chain, anchor: anchor, in: $0) }) else { return }
+        try await checkpoint(chain)
+        let time = now()
+        var removed = Limits.auditPage
+        while removed == Limits.auditPage {
+            removed = try await write { transaction in
+                let count = try transaction.pruneAudit(chain, before: limit, limit: Limits.auditPage, key: auditKey)
+                guard count > 0 else { return 0 }
+                try transaction.appendAudit(
+                    AuditEntry(
+                        event: "audit.pruned", principal: .system, occurredAt: time, appID: AppID(chain.name),
+                        details: ["records": .integer(count), "before": .string(limit.rfc3339)]), key: auditKey)
+                return count
             }
-            let entry = AuditEntry(
-                event: "audit.pruned", principal: .system, occurredAt: now(), appID: appID,
-                details: ["records": .integer(removed), "before": .string(limit.rfc3339)])
-            try await write { try $0.appendAudit(entry, key: auditKey) }
         }
     }
 }

@@ -6,8 +6,8 @@ import VaultDomain
 import VaultStore
 import VaultUpstream
 
-// Audit records on their way to where an app's operators collect them. In order, at least once, and never dropped: how far
-// a stream has come is a row, and what the other side does not take is sent again.
+// Audit records on their way to where an app's operators collect them, in order and at least once: how far a stream has come
+// is a row, and what the other side does not take is sent again, for as long as the records are kept.
 
 package struct AuditStreamSettings: Sendable {
     package var kind: AuditStreamKind
@@ -32,8 +32,8 @@ package struct CreatedAuditStream: Sendable {
 }
 
 extension Vault {
-    private static func streamContext(_ appID: AppID, _ id: AuditStreamID, version: Int64) -> SealContext {
-        SealContext(purpose: "audit_stream.secret", app: appID.text, record: id.text, version: version)
+    private static func streamContext(_ appID: AppID, _ id: AuditStreamID) -> SealContext {
+        SealContext(purpose: "audit_stream.secret", app: appID.text, record: id.text, version: 1)
     }
 
     package func createAuditStream(_ caller: OperatorCaller, appID: String, _ settings: AuditStreamSettings)
@@ -52,14 +52,14 @@ extension Vault {
             let headers = settings.headers.map { JSON.array([.string($0.name), .string($0.value)]) }
             secret = Secret(JSON.array(headers).text)
         }
-        let sealed = try keys.dataKey(app.dataKeyID).seal(secret, Self.streamContext(app.id, id, version: 1))
+        let sealed = try keys.dataKey(app.dataKeyID).seal(secret, Self.streamContext(app.id, id))
         let created = now()
         try await record(
             caller, "audit_stream.created", app: app,
             details: ["stream_id": id.json, "kind": .string(settings.kind.rawValue), "url": .string(settings.url)]
         ) { transaction in
             let chain = AuditChain(app.id)
-            let head = try transaction.auditHeads()[chain]?.sequence ?? 0
+            let head = try transaction.auditEnds(chain, key: auditKey)?.head.sequence ?? 0
             guard try transaction.auditStreams(appID: app.id).count < Limits.auditStreamsMax else {
                 throw VaultError(.conflict, "The app has \(Limits.auditStreamsMax) streams already.")
             }
@@ -112,18 +112,20 @@ extension Vault {
             }
             guard let last = records.last else { return }
             let failure: String?
+            var remark: String?
             do {
-                let secret = try stream.secret.map {
-                    try keys.dataKey(app.dataKeyID).open(
-                        $0, Self.streamContext(app.id, stream.id, version: stream.version))
-                }
+                let secret = try keys.dataKey(app.dataKeyID).open(
+                    stream.secret, Self.streamContext(app.id, stream.id))
                 let request = try AuditStreamMessage.request(stream, records: records, secret: secret, now: now())
                 let response = try await send(request)
                 failure = (200..<300).contains(response.status) ? nil : "it answered \(response.status)"
+                remark = AuditStreamMessage.remark(in: response, kind: stream.kind)
             } catch let error as OutgoingFailure {
                 failure = error.reason
-            } catch let error as WebAddressError {
-                failure = error.reason
+            } catch let error as CancellationError {
+                throw error
+            } catch {
+                failure = "the message could not be made"
             }
             let time = now()
             metrics.countStreamBatch(kind: stream.kind.rawValue, isTaken: failure == nil)
@@ -133,14 +135,16 @@ extension Vault {
                     try $0.postponeAuditStream(id, until: time.adding(seconds: pause), error: failure)
                 }
             }
-            try await write { try $0.advanceAuditStream(id, to: last.sequence, now: time) }
+            try await write { [remark] in
+                try $0.advanceAuditStream(id, to: last.sequence, remark: remark, now: time)
+            }
         }
     }
 }
 
 /// What is sent: a batch of records in the form that the other side reads.
 enum AuditStreamMessage {
-    static func request(_ stream: AuditStreamRecord, records: [AuditRecord], secret: Secret?, now: Instant) throws
+    static func request(_ stream: AuditStreamRecord, records: [AuditRecord], secret: Secret, now: Instant) throws
         -> OutgoingRequest
     {
         let body: [UInt8]
@@ -148,13 +152,13 @@ enum AuditStreamMessage {
         switch stream.kind {
         case .webhook:
             body = webhookBody(stream, records).bytes
-            // The same batch has the same id however often it is sent.
+            // Names the records in it.
             let id = "\(stream.id.text).\(records.first?.sequence ?? 0)-\(records.last?.sequence ?? 0)"
             headers += WebhookSignature.headers(
-                id: id, timestamp: now.seconds, body: body, secret: secret ?? Secret(""))
+                id: id, timestamp: now.seconds, body: body, secret: secret)
         case .otlp:
             body = otlpBody(stream, records).bytes
-            let stored = try secret.map { try JSON(parsing: $0.revealed()) }?.array ?? []  // plaintext leaves here
+            let stored = try JSON(parsing: secret.revealed()).array ?? []  // plaintext leaves here
             headers += stored.compactMap { pair in
                 guard let name = pair.array?.first?.string, let value = pair.array?.last?.string else { return nil }
                 return (name: name, value: value)
@@ -163,6 +167,15 @@ enum AuditStreamMessage {
         return OutgoingRequest(
             method: "POST", address: try WebAddress(stream.url), headers: headers, body: body,
             timeoutSeconds: Limits.auditStreamSeconds, responseBytesMax: 64 * 1024, whenTooLarge: .truncate)
+    }
+
+    /// A collector may take a batch and say that it dropped some of it; sending it again is not wanted (OTLP, “Partial success”).
+    static func remark(in response: OutgoingResponse, kind: AuditStreamKind) -> String? {
+        guard kind == .otlp, let partial = (try? JSON(parsing: response.body))?["partialSuccess"],
+            let rejected = partial["rejectedLogRecords"], let count = rejected.string ?? rejected.number?.text,
+            count != "0"
+        else { return nil }
+        return "the collector rejected \(count.prefix(20)) records"
     }
 
     private static func webhookBody(_ stream: AuditStreamRecord, _ records: [AuditRecord]) -> JSON {
@@ -219,7 +232,7 @@ enum AuditStreamMessage {
     }
 }
 
-/// Sends what waits, a second after it was written at the latest.
+/// Looks every second for what waits to be sent.
 package struct AuditStreamWorker: Service {
     private let vault: Vault
 

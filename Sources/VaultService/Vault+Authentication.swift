@@ -189,11 +189,10 @@ extension Vault {
             }
             scopes = narrowed
         }
-        if let rule = headers.requestRule, !rule.isEmpty { try Self.checkRequestRule(rule) }
         return AppCaller(
             appID: key.appID, keyID: key.id, keyPrefix: key.prefix, isAgentKey: key.keyType == .agent, scopes: scopes,
             actorID: try await actor(headers, key: key), callerLabel: headers.caller,
-            context: try Self.context(headers.context), hasRequestRule: headers.requestRule?.isEmpty == false,
+            context: try Self.context(headers.context), requestRule: try Self.requestRule(headers.requestRule),
             isKeyDeprecated: key.deprecatedAt != nil, rateLimit: rateLimit, origin: origin)
     }
 
@@ -229,10 +228,10 @@ extension Vault {
         return object
     }
 
-    private static func checkRequestRule(_ rule: String) throws {
-        guard rule.utf8.count <= 4096, let bytes = Base64URL.decode(rule),
-            let object = (try? JSON(parsing: bytes))?.object,
-            object["rule_type"]?.string != nil, object["rule_body"]?.object != nil
+    private static func requestRule(_ header: String?) throws -> RequestRule? {
+        guard let header, !header.isEmpty else { return nil }
+        guard header.utf8.count <= 4096, let bytes = Base64URL.decode(header), let json = try? JSON(parsing: bytes)
         else { throw VaultError(.invalidRequestRule, "X-Alter-Request-Rule is malformed.") }
+        return try RequestRule(json)
     }
 }

@@ -113,8 +113,11 @@ extension Vault {
         guard !wanted.isEmpty else {
             throw VaultError(.providerNotConfigured, "The app has no OAuth provider to connect.")
         }
+        // Where the app named none, those that are left are offered; where it did, each has to be allowed to key and person.
+        if request.allowedProviders == nil {
+            wanted.removeAll { !caller.scopes.allows("connect:initiate", anyOf: [$0]) }
+        }
         for name in wanted { try caller.require("connect:initiate", instance: [name]) }
-        // Where the app named none, those that are left are offered; where it did, each has to be allowed to the person.
         let refusals = try wanted.map {
             try connectRefusal(user?.user, appID: caller.appID, providerID: $0, in: transaction)
         }

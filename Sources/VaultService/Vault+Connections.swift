@@ -89,6 +89,14 @@ extension Vault {
             renewable ?? newGrant(connection, credentialID: record.credential.id, terms: terms, expiresAt: expiresAt)
         if renewable == nil {
             try transaction.insertGrant(grant, accountID: connection.account.id)
+            // Another label is no way around what restricts the account's other grants.
+            for sibling in grants
+            where try transaction.copyPolicy(
+                appID: app.id, layer: .grant, from: sibling.id.text, to: grant.id.text,
+                revision: PolicyRevisionID().text)
+            {
+                break
+            }
         } else {
             try transaction.renewConsent(
                 grant.id, scopes: connection.scopes, accountIdentifier: connection.account.identifier,

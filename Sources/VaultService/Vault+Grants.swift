@@ -132,6 +132,10 @@ extension Vault {
             let ends = [terms.expiry(now: time, policy: .none), record.grant.expiresAt].compactMap(\.self)
             minted.expiresAt = ends.min()
             try transaction.insertGrant(minted, accountID: record.accountID)
+            // What restricts a grant restricts its siblings: the caller could choose among them.
+            try transaction.copyPolicy(
+                appID: caller.appID, layer: .grant, from: grantID.text, to: minted.id.text,
+                revision: PolicyRevisionID().text)
             var entry = entry
             entry.grantID = minted.id
             entry.userID = minted.userID
@@ -154,6 +158,7 @@ extension Vault {
             guard !caller.isAgentKey, let grantID = GrantID(id),
                 let record = try transaction.grant(grantID, appID: caller.appID)
             else { return false }
+            try caller.require("tokens:retrieve", instance: [record.grant.providerID, grantID.text])
             // Only consent can heal the flag, and nobody consents to a secret of the app.
             if record.grant.kind == .oauth { try transaction.setScopeMismatch(grantID, true) }
             var entry = reported

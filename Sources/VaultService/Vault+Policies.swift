@@ -26,15 +26,13 @@ extension Vault {
             let before = try transaction.policy(appID: app.id, layer: layer, target: name)
             let limit = policy.json["rate_limit"]
             // A limit that was not touched counts on.
-            let kept = limit == before?.document["rate_limit"] ? before?.rateSource : nil
+            let kept = limit == before?.document?["rate_limit"] ? before?.rateSource : nil
             let rateSource = limit.map { _ in kept ?? PolicyRevisionID().text }
-            if let old = before?.rateSource, old != rateSource { try transaction.deleteRateCounters(source: old) }
             try transaction.upsertPolicy(
                 PolicyRecord(
                     layer: layer, target: name, document: policy.json, revision: PolicyRevisionID().text,
                     rateSource: rateSource),
                 appID: app.id, grantTTLMax: policy.grantTTL?.maxSeconds, now: changed)
-            if let old = before?.revision { self.policyCache.drop(revision: old) }
         }
     }
 
@@ -44,22 +42,23 @@ extension Vault {
         guard let record = try read({ try $0.policy(appID: app.id, layer: layer, target: name) }) else {
             throw Self.notFound
         }
-        return record.document
+        guard let document = record.document else {
+            throw VaultError(.conflict, "The stored policy cannot be read, and denies everything. Set it again.")
+        }
+        return document
     }
 
     /// Those of providers, `*` among them.
     package func policies(_ caller: OperatorCaller, appID: String) throws -> [PolicyRecord] {
         let app = try app(caller, appID)
-        return try read { try $0.policies(appID: app.id, layers: [.app, .provider]) }
+        return try read { try $0.providerPolicies(appID: app.id) }
     }
 
     package func deletePolicy(_ caller: OperatorCaller, appID: String, _ target: PolicyTarget) async throws {
         let app = try app(caller, appID, toWrite: true)
         let (layer, name) = try place(of: target, app: app)
-        try await recordPolicyChange(caller, "policy.deleted", app: app, target) { transaction in
-            let before = try transaction.policy(appID: app.id, layer: layer, target: name)
-            guard try transaction.deletePolicy(appID: app.id, layer: layer, target: name) else { throw Self.notFound }
-            if let source = before?.rateSource { try transaction.deleteRateCounters(source: source) }
+        try await recordPolicyChange(caller, "policy.deleted", app: app, target) {
+            guard try $0.deletePolicy(appID: app.id, layer: layer, target: name) else { throw Self.notFound }
         }
     }
 
@@ -124,10 +123,7 @@ extension Vault {
 
     func compiled(_ reference: PolicyReference, in transaction: Transaction) throws -> AccessPolicy {
         try policyCache.policy(revision: reference.revision) {
-            guard let document = try transaction.policyDocument(revision: reference.revision) else {
-                throw StoreError.corrupt("policies.revision")
-            }
-            return AccessPolicy(stored: document)
+            try transaction.policyDocument(revision: reference.revision)
         }
     }
 
@@ -136,7 +132,7 @@ extension Vault {
     {
         let subject: String? =
             switch limit.per {
-            case .grant: grant.id.text
+            case .grant: consent(of: grant)
             case .user: grant.userID?.text
             case .provider: grant.providerID
             case .key: keyID?.text
@@ -145,6 +141,12 @@ extension Vault {
         guard let subject, let source = reference.rateSource else { return nil }
         return RateCounter(
             source: source, subject: "\(limit.per.rawValue):\(subject)", limit: limit.requests, seconds: limit.seconds)
+    }
+
+    /// Siblings are minted at will, so that a limit per grant is one of the consent that they share.
+    static func consent(of grant: Grant) -> String {
+        guard let secretID = grant.managedSecretID else { return grant.credentialID?.text ?? grant.id.text }
+        return "\(secretID.text)/\(grant.userID?.text ?? "app")"
     }
 
     /// The longest terms and the default that policies give a new or renewed grant of a provider.

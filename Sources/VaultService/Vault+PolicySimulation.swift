@@ -51,12 +51,13 @@ extension Vault {
             let facts = ReleaseFacts(
                 mode: call.mode, grant: grant, credential: credential, user: user, hasUserToken: user != nil,
                 allowedHosts: try allowedHosts(of: grant, in: transaction), method: call.method, address: call.address,
-                peer: call.peer, policies: policies, hasRequestRule: false, now: time)
+                peer: call.peer, policies: policies, requestRule: nil, now: time)
             // A question about no grant and no address is not refused for the lack of them.
             let open: Set<String> = Set(
                 (credential == nil && call.grantID == nil ? ["grant_state"] : [])
                     + (call.address == nil ? ["allowed_hosts"] : []) + (grant.userID == nil ? ["user_status"] : []))
-            let foundations = ReleaseDecision.foundations(facts).map { rule, refusal -> (JSON, Bool) in
+            let rules = ReleaseDecision.decide(facts).rules
+            let foundations = ReleaseDecision.foundations(facts, rules).map { rule, refusal -> (JSON, Bool) in
                 let isOpen = open.contains(rule)
                 let json: JSON = [
                     "rule": .string(rule), "layer": "vault",
@@ -69,11 +70,28 @@ extension Vault {
                 ]
                 return (json, isOpen || refusal == nil)
             }
-            let rules = ReleaseDecision.decide(facts).rules
+            let issuer = try issuerOutcome(of: user, app: app, in: transaction)
             return Simulation(
-                isAllowed: foundations.allSatisfy(\.1) && !rules.contains(where: \.isDenial),
-                rules: foundations.map(\.0) + rules.map(\.json))
+                isAllowed: issuer.isAllowed && foundations.allSatisfy(\.1) && !rules.contains(where: \.isDenial),
+                rules: [issuer.json] + foundations.map(\.0) + rules.map(\.json))
         }
+    }
+
+    /// Whether the user's identity provider is still the app's.
+    private func issuerOutcome(of user: User?, app: AppRecord, in transaction: Transaction) throws -> (
+        json: JSON, isAllowed: Bool
+    ) {
+        func json(_ result: RuleVerdict.Result, _ reason: String) -> JSON {
+            [
+                "rule": "identity_provider", "layer": "vault", "result": .string(result.rawValue),
+                "reason": .string(reason),
+            ]
+        }
+        guard let user else { return (json(.notApplicable, "no user is part of the question"), true) }
+        do { try requireActiveIssuer(user.issuer, appID: app.id, in: transaction) } catch let error as VaultError {
+            return (json(.deny, error.message), false)
+        }
+        return (json(.allow, "holds"), true)
     }
 
     /// The grant that is asked about, or one that could be.
@@ -130,6 +148,8 @@ package struct ReplayOutcome: Sendable {
     }
 
     package var calls = 0
+    /// Whether every recorded call of the time was looked at.
+    package var isComplete = true
     package var newlyDenied = 0
     package var newlyAllowed = 0
     /// The first of them.
@@ -153,7 +173,12 @@ extension Vault {
         var outcome = ReplayOutcome()
         var counts = ReplayCounts()
         var after: Int64 = 0
+        var records = 0
         while true {
+            guard records < Limits.replayRecordsMax else {
+                outcome.isComplete = false
+                return outcome
+            }
             let page = try read {
                 try $0.auditRecordsAscending(
                     appID: appID, filter: filter, after: after, limit: Limits.auditPage)
@@ -161,6 +186,7 @@ extension Vault {
             for found in page where Self.useEvents.contains(found.record["event"]?.string ?? "") {
                 try judge(found.record, replay, layer: layer, appID: appID, counts: &counts, into: &outcome)
             }
+            records += page.count
             guard page.count == Limits.auditPage, let last = page.last else { return outcome }
             after = last.position
             await Task.yield()
@@ -174,29 +200,41 @@ extension Vault {
         into outcome: inout ReplayOutcome
     ) throws {
         outcome.calls += 1
-        let recorded = record["details"]?["rules"]?.array ?? []
-        let denials = recorded.filter { $0["result"]?.string == "deny" }
         let wasAllowed = record["decision"]?.string == AuditDecision.allow.rawValue
-        let error = record["details"]?["error"]?.string
+        let error = record["details"]?["error"]?.string ?? ""
         // Refused for something that no policy decides: it would have been refused again.
-        guard wasAllowed || denials.isEmpty == false || Self.proxyOnlyErrors.contains(error ?? "") else { return }
-        let others = denials.filter { $0["layer"]?.string != layer.rawValue }
+        guard wasAllowed || Self.policyErrors.contains(error) else { return }
         let verdict = try read { try self.verdict(of: replay.draft, on: record, appID: appID, counts: &counts, in: $0) }
         if let denied = verdict {
             guard wasAllowed else { return }
             outcome.newlyDenied += 1
             note(record, allowed: false, rule: denied.rule, reason: denied.reason, in: &outcome)
-        } else if !wasAllowed, others.isEmpty, !Self.proxyOnlyErrors.contains(error ?? "") {
+        } else if !wasAllowed, let rule = Self.ruleLifted(record, error: error, layer: layer) {
             outcome.newlyAllowed += 1
-            note(
-                record, allowed: true, rule: denials.first?["rule"]?.string ?? error ?? "",
-                reason: "the draft has no rule that denies it", in: &outcome)
+            note(record, allowed: true, rule: rule, reason: "the draft has no rule that denies it", in: &outcome)
         }
     }
+
+    /// The rule of the replaced layer that refused the recorded call; `nil` when another layer's did, too.
+    private static func ruleLifted(_ record: JSONObject, error: String, layer: PolicyLayer) -> String? {
+        let isProxyOnly = proxyOnlyErrors.contains(error)
+        let refusing = (record["details"]?["rules"]?.array ?? []).filter { outcome in
+            let rule = outcome["rule"]?.string ?? ""
+            return outcome["result"]?.string == "deny" || (isProxyOnly && proxyOnlyRules.contains(rule))
+        }
+        guard refusing.allSatisfy({ $0["layer"]?.string == layer.rawValue }) else { return nil }
+        return refusing.first?["rule"]?.string
+    }
+
+    private static let proxyOnlyRules: Set<String> = ["methods", "paths", "require_approval"]
 
     private static let proxyOnlyErrors: Set<String> = [
         ErrorCode.restrictedGrantRequiresProxy.rawValue, ErrorCode.approvalRequiresProxy.rawValue,
     ]
+
+    private static let policyErrors = proxyOnlyErrors.union([
+        ErrorCode.policyViolation.rawValue, ErrorCode.rateLimitExceeded.rawValue,
+    ])
 
     private func note(
         _ record: JSONObject, allowed: Bool, rule: String, reason: String, in outcome: inout ReplayOutcome
@@ -212,8 +250,8 @@ extension Vault {
         in transaction: Transaction
     ) throws -> (rule: String, reason: String)? {
         if record["event"]?.string == Self.retrievedEvent {
-            if draft.restrictsRequests {
-                return (rule: "methods", reason: "the call would have to go through the proxy")
+            if let rule = draft.rules.first(where: \.restrictsRequests) {
+                return (rule: rule.name, reason: "the call would have to go through the proxy")
             }
             if draft.requiresApproval {
                 return (rule: "require_approval", reason: "the call would have to go through the proxy")
@@ -243,7 +281,13 @@ extension Vault {
 
 /// The uses that a draft's limit would have counted.
 private struct ReplayCounts {
-    private var uses: [String: [Instant]] = [:]
+    /// The times of one subject's uses; those before `first` have left the window.
+    private struct Uses {
+        var times: [Instant] = []
+        var first = 0
+    }
+
+    private var uses: [String: Uses] = [:]
 
     static func subject(of record: JSONObject, per: RateLimit.Subject, appID: AppID) -> String? {
         switch per {
@@ -257,11 +301,14 @@ private struct ReplayCounts {
 
     mutating func reading(_ subject: String, limit: RateLimit, now: Instant) -> RateReading {
         let start = now.adding(seconds: -limit.seconds)
-        let inside = uses[subject, default: []].filter { $0 > start }
-        uses[subject] = inside
-        guard inside.count >= limit.requests, let first = inside.first else { return .free }
-        return .usedUp(until: first.adding(seconds: limit.seconds))
+        var uses = uses.removeValue(forKey: subject) ?? Uses()
+        while uses.first < uses.times.count, uses.times[uses.first] <= start { uses.first += 1 }
+        self.uses[subject] = uses
+        guard uses.times.count - uses.first >= limit.requests else { return .free }
+        return .usedUp(until: uses.times[uses.first].adding(seconds: limit.seconds))
     }
 
-    mutating func count(_ subject: String, limit: RateLimit, now: Instant) { uses[subject, default: []].append(now) }
+    mutating func count(_ subject: String, limit: RateLimit, now: Instant) {
+        uses[subject, default: Uses()].times.append(now)
+    }
 }

@@ -203,6 +203,7 @@ extension Vault {
             }
             try transaction.appendAudit(entry, key: auditKey)
         }
+        metrics.countRevocation(status)
         try await finishKeyDestructions()
     }
 }

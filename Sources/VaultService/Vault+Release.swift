@@ -145,7 +145,7 @@ extension Vault {
         let method: String
         let address: WebAddress
         let peer: IPAddress?
-        let hasRequestRule: Bool
+        let requestRule: RequestRule?
     }
 
     /// The whole way to a credential in use: who, which grant, may it, is the token fresh, and once more in the transaction
@@ -208,7 +208,7 @@ extension Vault {
             mode: mode, appID: caller.appID, keyID: caller.keyID, grantID: target.grant.id,
             credentialID: target.grant.credentialID,
             hasUserToken: user != nil, method: request.method, address: address, peer: caller.origin.peer,
-            hasRequestRule: caller.hasRequestRule)
+            requestRule: caller.requestRule)
         let decision = try decision(on: use)
         entry.details["rules"] = Self.recorded(decision.rules)
         if let refusal = decision.refusal { throw refusal }
@@ -265,92 +265,6 @@ extension Vault {
         }
     }
 
-    /// The address of the call, held against the rules for addresses from outside.
-    private static func destination(_ request: ReleaseRequest) throws -> WebAddress {
-        let address: WebAddress
-        do {
-            address = try WebAddress(encoding: request.url)
-        } catch {
-            throw VaultError(.blockedDestination, "The address of the call is not usable: it \(error.reason).")
-        }
-        do {
-            return try address.appendingQuery(request.query.map { ($0.name, $0.value) })
-        } catch .tooLong {
-            throw queryTooLong
-        } catch {
-            throw VaultError.validation("query_params", "make an address that \(error.reason)")
-        }
-    }
-
-    static var queryTooLong: VaultError {
-        VaultError(.queryTooLong, "The final address is longer than \(Limits.proxyURLCharactersMax) characters.")
-    }
-
-    static func grantNotFound(_ request: ReleaseRequest) -> VaultError {
-        var members = JSONObject()
-        if request.grantID == nil { members["provider_id"] = request.providerID.map(JSON.string) }
-        return VaultError(.grantNotFound, "No such grant.", members: members)
-    }
-
-    private func resolveGrant(
-        _ caller: AppCaller, _ request: ReleaseRequest, user: UserRecord?, in transaction: Transaction
-    ) throws -> GrantRecord {
-        if caller.isAgentKey {
-            guard request.grantID == nil else { throw Self.grantNotFound(request) }
-            throw VaultError(
-                .noDelegatedGrant, "No grant was delegated to this agent.",
-                members: ["provider_id": .optional(request.providerID)])
-        }
-        // Who left since the token was read has no grants any more, and is to hear why.
-        if let user, try transaction.user(user.user.id, appID: caller.appID)?.user.status == .deprovisioned {
-            throw VaultError.userDeprovisioned
-        }
-        if let text = request.grantID {
-            guard let id = GrantID(text), let record = try transaction.grant(id, appID: caller.appID) else {
-                throw Self.grantNotFound(request)
-            }
-            guard let user else { return record }
-            if record.grant.principalType == .system {
-                throw VaultError(
-                    .systemGrantUserTokenMismatch, "The grant belongs to the app itself, so no user token fits it.")
-            }
-            guard record.grant.userID == user.user.id else { throw Self.grantNotFound(request) }
-            return record
-        }
-        guard let providerID = request.providerID else { throw Self.grantNotFound(request) }
-        let candidates = try transaction.candidateGrants(
-            appID: caller.appID, providerID: providerID, principalType: user == nil ? .system : .user,
-            userID: user?.user.id, account: request.account, label: request.label,
-            limit: Limits.ambiguousCandidatesMax + 1)
-        // What is over fits only where nothing alive does: then the caller hears in which way it is over.
-        let time = now()
-        let live = candidates.filter { $0.grant.status(credential: $0.credential?.credential, now: time) == .active }
-        let fitting = live.isEmpty ? candidates : live
-        guard let first = fitting.first else { throw Self.grantNotFound(request) }
-        guard fitting.count == 1 else { throw Self.ambiguous(fitting, request) }
-        return first
-    }
-
-    private static func ambiguous(_ candidates: [GrantRecord], _ request: ReleaseRequest) -> VaultError {
-        let shown = candidates.prefix(Limits.ambiguousCandidatesMax).map(\.grant)
-        let described = shown.map { grant -> JSON in
-            var object: JSONObject = ["grant_id": grant.id.json]
-            object["label"] = grant.label.map(JSON.string)
-            object["account_identifier"] = grant.accountIdentifier.map(JSON.string)
-            object["account_display_name"] = grant.accountDisplayName.map(JSON.string)
-            return .object(object)
-        }
-        return VaultError(
-            .ambiguousGrant, "Several grants fit.", hint: "Name the account, the label, or the grant_id.",
-            members: [
-                "provider_id": .optional(request.providerID),
-                "account_identifiers": .strings(shown.compactMap(\.accountIdentifier)),
-                "account_was_provided": .bool(request.account != nil), "app_user_ids": [],
-                "grant_ids": .strings(shown.map(\.id.text)), "candidates": .array(described),
-                "candidates_truncated": .bool(candidates.count > shown.count),
-            ])
-    }
-
     /// All that the decision looks at, of one moment, and the limits that the use counts against. Throws when the grant's
     /// identity provider is gone.
     func releaseFacts(_ use: Use, in transaction: Transaction) throws -> (facts: ReleaseFacts, counters: [RateCounter])
@@ -372,7 +286,7 @@ extension Vault {
             mode: use.mode, grant: grant, credential: record.credential?.credential, user: user,
             hasUserToken: use.hasUserToken, allowedHosts: try allowedHosts(of: grant, in: transaction),
             method: use.method, address: use.address, peer: use.peer, policies: policies,
-            hasRequestRule: use.hasRequestRule, now: time)
+            requestRule: use.requestRule, now: time)
         return (facts, counters)
     }
 
@@ -392,50 +306,5 @@ extension Vault {
             return .bearer
         }
         return CredentialInjection(stored: secret.injection)
-    }
-
-    // MARK: Opening
-
-    private static func context(_ credential: Credential, purpose: String) -> SealContext {
-        SealContext(
-            purpose: purpose, app: credential.appID.text, record: credential.id.text, version: credential.version)
-    }
-
-    static let accessPurpose = "credential.access_token"
-    static let refreshPurpose = "credential.refresh_token"
-
-    func openAccessToken(_ record: CredentialRecord) throws -> Secret {
-        try open(record.accessToken, of: record.credential, purpose: Self.accessPurpose, with: dataKey(of: record))
-    }
-
-    func openRefreshToken(_ record: CredentialRecord) throws -> Secret? {
-        try record.refreshToken.map {
-            try open($0, of: record.credential, purpose: Self.refreshPurpose, with: dataKey(of: record))
-        }
-    }
-
-    func dataKey(of record: CredentialRecord) throws -> DataKey {
-        do {
-            return try keys.dataKey(record.credential.dataKeyID)
-        } catch KeyStoreError.keyDestroyed {
-            throw CredentialGone()
-        } catch let error as StoreError {
-            throw Self.unavailable(error)
-        }
-    }
-
-    func open(_ sealed: [UInt8], of credential: Credential, purpose: String, with key: DataKey) throws -> Secret {
-        do {
-            return try key.open(sealed, Self.context(credential, purpose: purpose))
-        } catch {
-            throw VaultError(
-                .internalError, "The stored credential cannot be opened.",
-                cause: "credential \(credential.id) does not open")
-        }
-    }
-
-    /// Seals tokens for the credential's version.
-    func seal(_ token: Secret, for credential: Credential, purpose: String, with key: DataKey) throws -> [UInt8] {
-        try key.seal(token, Self.context(credential, purpose: purpose))
     }
 }

@@ -40,7 +40,11 @@ extension Vault {
             else { throw Self.notFound }
             return (provider, app)
         }
-        let delivery = try await authenticated(head, body: body, provider: provider, app: app)
+        let delivery: Delivery
+        do { delivery = try await authenticated(head, body: body, provider: provider, app: app) } catch {
+            if (error as? VaultError)?.code == .unauthenticated { metrics.countWebhookEvent("unauthorized") }
+            throw error
+        }
         // It may wait here, so that the transaction looks at the provider again.
         try await webhookTurnstile.pass(provider.id) {
             try await apply(delivery, provider: provider, app: app, origin: head.origin)

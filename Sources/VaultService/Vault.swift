@@ -84,7 +84,8 @@ package struct Vault: Sendable {
 
     /// What Prometheus asks for. Without the database, what the process itself knows.
     package func metricsText() -> String {
-        metrics.text(queueDepths: (try? read { try $0.queueDepths() }) ?? [])
+        metrics.text(
+            isReady: isReady(), queues: try? read { try $0.queueFigures() }, now: now())
     }
 
     package var currentTime: Instant { now() }

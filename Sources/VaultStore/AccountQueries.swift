@@ -19,12 +19,10 @@ package struct AppRecord: Sendable {
     package let dataKeyID: DataKeyID
     package let createdAt: Instant
     package let archivedAt: Instant?
-    /// How long audit records are kept; `nil` is for ever.
-    package let auditRetentionDays: Int64?
 
     package init(
         id: AppID, organizationID: OrganizationID, name: String, websiteURL: String?, dataKeyID: DataKeyID,
-        createdAt: Instant, archivedAt: Instant? = nil, auditRetentionDays: Int64? = nil
+        createdAt: Instant, archivedAt: Instant? = nil
     ) {
         self.id = id
         self.organizationID = organizationID
@@ -33,15 +31,13 @@ package struct AppRecord: Sendable {
         self.dataKeyID = dataKeyID
         self.createdAt = createdAt
         self.archivedAt = archivedAt
-        self.auditRetentionDays = auditRetentionDays
     }
 
     init(_ row: Row) throws {
         self.init(
             id: try row.id("id"), organizationID: try row.id("organization_id"), name: try row.text("name"),
             websiteURL: try row.optionalText("website_url"), dataKeyID: try row.id("data_key_id"),
-            createdAt: try row.instant("created_at"), archivedAt: try row.optionalInstant("archived_at"),
-            auditRetentionDays: try row.optionalInteger("audit_retention_days"))
+            createdAt: try row.instant("created_at"), archivedAt: try row.optionalInstant("archived_at"))
     }
 }
 
@@ -137,17 +133,6 @@ extension Transaction {
 
     package func updateApp(_ id: AppID, name: String, websiteURL: String?) throws {
         try execute("UPDATE apps SET name = ?2, website_url = ?3 WHERE id = ?1", id, name, websiteURL)
-    }
-
-    package func setAuditRetention(_ id: AppID, days: Int64?) throws {
-        try execute("UPDATE apps SET audit_retention_days = ?2 WHERE id = ?1", id, days)
-    }
-
-    /// Apps that do not keep their records for ever, and for how many days they do.
-    package func auditRetentions() throws -> [(appID: AppID, days: Int64)] {
-        try rows("SELECT id, audit_retention_days FROM apps WHERE audit_retention_days IS NOT NULL").map {
-            (appID: try $0.id("id"), days: try $0.integer("audit_retention_days"))
-        }
     }
 
     package func setAppArchived(_ id: AppID, at archivedAt: Instant?) throws {

@@ -1,5 +1,6 @@
 import VaultAPI
 import VaultCrypto
+import VaultDomain
 
 /// The name of a chain, and how its records hang together. What verifies a file that left the vault needs nothing else.
 package struct AuditChain: Sendable, Hashable {
@@ -22,5 +23,16 @@ package struct AuditChain: Sendable, Hashable {
 
     package static func hash(previous: [UInt8], sequence: Int64, record: String) -> [UInt8] {
         Digest.sha256(previous + Array("\(sequence):".utf8) + Array(record.utf8))
+    }
+}
+
+extension AuditEntry {
+    static let chainStartedEvent = "audit_chain.started"
+
+    /// Stands in the installation's chain for each chain of an app, so that a whole one cannot go unnoticed.
+    static func chainStarted(_ chain: AuditChain, by first: AuditEntry) -> AuditEntry {
+        AuditEntry(
+            event: chainStartedEvent, principal: .system, occurredAt: first.occurredAt,
+            details: ["chain": .string(chain.name), "first_record": first.id.json])
     }
 }

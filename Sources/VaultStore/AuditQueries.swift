@@ -44,6 +44,7 @@ package struct AuditFilter: Sendable {
     package var userID: UserID?
     package var grantID: GrantID?
     package var requestID: String?
+    package var traceID: String?
     /// Of a managed agent. There are none yet, so that any of them narrows the list to nothing.
     package var agentID: String?
 
@@ -54,13 +55,18 @@ package struct AuditFilter: Sendable {
 package struct AuditEnds: Sendable, Equatable {
     package let chain: AuditChain
     /// The last record that retention has removed; a chain begins with record 1 after its origin.
-    package let start: AuditHead
-    package let head: AuditHead
+    package var start: AuditHead
+    package var head: AuditHead
+    /// How many days its records are kept; `nil` is for ever. Held under the same authentication: whoever can write to the
+    /// database only must not make the vault delete its evidence.
+    package var retentionDays: Int64?
 }
 
 /// A verification under way. It reads page by page, so that no long read keeps the database's log from being emptied.
 package struct AuditProgress: Sendable {
     package let chain: AuditChain
+    /// Chains that the records read so far say were begun.
+    package fileprivate(set) var begun: Set<AuditChain> = []
     /// The last record that was read.
     fileprivate(set) var end: AuditHead
     fileprivate var position: Int64 = 0
@@ -90,8 +96,8 @@ extension Transaction {
     private static func headBytes(_ ends: AuditEnds) -> [UInt8] {
         let name = ends.chain == .installation ? "" : ends.chain.name + ":"
         let head = Array("audit-head:\(name)\(ends.head.sequence):".utf8) + ends.head.hash
-        guard ends.start.sequence > 0 else { return head }
-        return head + Array(":from:\(ends.start.sequence):".utf8) + ends.start.hash
+        let start = ends.start.sequence == 0 ? [] : Array(":from:\(ends.start.sequence):".utf8) + ends.start.hash
+        return head + start + Array((ends.retentionDays.map { ":keep:\($0)" } ?? "").utf8)
     }
 
     /// The ends of the chain, held against their authentication; `nil` before the first record.
@@ -101,7 +107,8 @@ extension Transaction {
         let ends = AuditEnds(
             chain: chain,
             start: removed == 0 ? chain.origin : AuditHead(sequence: removed, hash: try row.blob("start_hash")),
-            head: AuditHead(sequence: try row.integer("sequence"), hash: try row.blob("hash")))
+            head: AuditHead(sequence: try row.integer("sequence"), hash: try row.blob("hash")),
+            retentionDays: try row.optionalInteger("retention_days"))
         guard key.matches(try row.blob("mac"), Self.headBytes(ends)) else {
             throw StoreError.corrupt("audit_heads.mac")
         }
@@ -111,11 +118,26 @@ extension Transaction {
     private func setAuditEnds(_ ends: AuditEnds, key: DigestKey) throws {
         try execute(
             """
-            INSERT INTO audit_heads (chain, sequence, hash, start_sequence, start_hash, mac) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+            INSERT INTO audit_heads (chain, sequence, hash, start_sequence, start_hash, retention_days, mac)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
             ON CONFLICT (chain) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash,
-                start_sequence = excluded.start_sequence, start_hash = excluded.start_hash, mac = excluded.mac
+                start_sequence = excluded.start_sequence, start_hash = excluded.start_hash,
+                retention_days = excluded.retention_days, mac = excluded.mac
             """, ends.chain.name, ends.head.sequence, ends.head.hash, ends.start.sequence, ends.start.hash,
-            key.digest(Self.headBytes(ends)))
+            ends.retentionDays, key.digest(Self.headBytes(ends)))
+    }
+
+    package func setAuditRetention(_ chain: AuditChain, days: Int64?, key: DigestKey) throws {
+        guard var ends = try auditEnds(chain, key: key) else { return }
+        ends.retentionDays = days
+        try setAuditEnds(ends, key: key)
+    }
+
+    /// Chains that do not keep their records for ever, as the rows say.
+    package func auditChainsWithRetention() throws -> [AuditChain] {
+        try rows("SELECT chain FROM audit_heads WHERE retention_days IS NOT NULL").map {
+            AuditChain(name: try $0.text("chain"))
+        }
     }
 
     /// Every chain that has an end or a record.
@@ -147,28 +169,31 @@ extension Transaction {
     /// built upon: signing what comes after it would make it look right.
     package func appendAudit(_ entry: AuditEntry, key: DigestKey) throws {
         let chain = AuditChain(entry.appID)
-        let ends = try auditEnds(chain, key: key)
-        let previous = ends?.head ?? chain.origin
+        var ends =
+            try auditEnds(chain, key: key)
+            ?? AuditEnds(chain: chain, start: chain.origin, head: chain.origin, retentionDays: nil)
+        if ends.head.sequence == 0, chain != .installation {
+            try appendAudit(.chainStarted(chain, by: entry), key: key)
+        }
+        let previous = ends.head
         let sequence = previous.sequence + 1
         let record = JSON.object(entry.json).text
         let hash = AuditChain.hash(previous: previous.hash, sequence: sequence, record: record)
         try execute(
             """
             INSERT INTO audit_records (chain, sequence, id, occurred_at, app_id, event, decision, provider_id, user_id,
-                grant_id, request_id, record, hash)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                grant_id, request_id, trace_id, record, hash)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
             """, chain.name, sequence, entry.id, entry.occurredAt, entry.appID, entry.event, entry.decision.rawValue,
-            entry.providerID, entry.userID, entry.grantID, entry.requestID, record, hash)
-        try setAuditEnds(
-            AuditEnds(
-                chain: chain, start: ends?.start ?? chain.origin, head: AuditHead(sequence: sequence, hash: hash)),
-            key: key)
+            entry.providerID, entry.userID, entry.grantID, entry.requestID, entry.trace?.traceID, record, hash)
+        ends.head = AuditHead(sequence: sequence, hash: hash)
+        try setAuditEnds(ends, key: key)
     }
 
     /// Removes the oldest records of the chain that lie before `time`, at most `limit` of them, and never the last one. What
     /// is left begins where they ended; how many there were.
-    package func pruneAudit(_ chain: AuditChain, before time: Instant, limit: Int, key: DigestKey) throws -> Int64 {
-        guard let ends = try auditEnds(chain, key: key) else { return 0 }
+    package func pruneAudit(_ chain: AuditChain, before time: Instant, limit: Int, key: DigestKey) throws -> Int {
+        guard var ends = try auditEnds(chain, key: key) else { return 0 }
         let oldest = try rows(
             """
             SELECT sequence, hash, occurred_at FROM audit_records WHERE chain = ?1 AND sequence < ?2
@@ -178,8 +203,9 @@ extension Transaction {
         guard let last = old.last else { return 0 }
         let start = AuditHead(sequence: try last.integer("sequence"), hash: try last.blob("hash"))
         try execute("DELETE FROM audit_records WHERE chain = ?1 AND sequence <= ?2", chain.name, start.sequence)
-        try setAuditEnds(AuditEnds(chain: chain, start: start, head: ends.head), key: key)
-        return Int64(old.count)
+        ends.start = start
+        try setAuditEnds(ends, key: key)
+        return old.count
     }
 
     // MARK: Reading
@@ -188,7 +214,7 @@ extension Transaction {
         app_id = ?1 AND (?3 IS NULL OR occurred_at >= ?3) AND (?4 IS NULL OR occurred_at <= ?4)
             AND (?5 IS NULL OR event = ?5) AND (?6 IS NULL OR decision = ?6) AND (?7 IS NULL OR provider_id = ?7)
             AND (?8 IS NULL OR user_id = ?8) AND (?9 IS NULL OR grant_id = ?9) AND (?10 IS NULL OR request_id = ?10)
-            AND ?11 IS NULL
+            AND (?11 IS NULL OR trace_id = ?11) AND ?12 IS NULL
         """
 
     /// Newest first.
@@ -196,7 +222,7 @@ extension Transaction {
         -> [AuditRecord]
     {
         try auditRecords(
-            "SELECT * FROM audit_records WHERE \(Self.filterCondition) AND position < ?2 ORDER BY position DESC LIMIT ?12",
+            "SELECT * FROM audit_records WHERE \(Self.filterCondition) AND position < ?2 ORDER BY position DESC LIMIT ?13",
             appID, filter, position, limit)
     }
 
@@ -205,7 +231,7 @@ extension Transaction {
         -> [AuditRecord]
     {
         try auditRecords(
-            "SELECT * FROM audit_records WHERE \(Self.filterCondition) AND position > ?2 ORDER BY position LIMIT ?12",
+            "SELECT * FROM audit_records WHERE \(Self.filterCondition) AND position > ?2 ORDER BY position LIMIT ?13",
             appID, filter, position, limit)
     }
 
@@ -214,7 +240,8 @@ extension Transaction {
     {
         try rows(
             sql, appID, position, filter.from, filter.to, filter.event, filter.decision, filter.providerID,
-            filter.userID, filter.grantID, filter.requestID, filter.agentID, limit
+            filter.userID, filter.grantID, filter.requestID, filter.traceID, filter.agentID,
+            limit
         ).map(AuditRecord.init)
     }
 
@@ -228,6 +255,13 @@ extension Transaction {
 
     package func auditRecord(_ id: AuditEventID, appID: AppID) throws -> AuditRecord? {
         try row("SELECT * FROM audit_records WHERE id = ?1 AND app_id = ?2", id, appID).map(AuditRecord.init)
+    }
+
+    /// Whether records of the app stand in the installation's chain: those of before apps had chains of their own.
+    package func hasRecordsOfOldChain(_ appID: AppID) throws -> Bool {
+        try row(
+            "SELECT 1 AS found FROM audit_records WHERE app_id = ?1 AND chain = ?2 LIMIT 1", appID,
+            AuditChain.installation.name) != nil
     }
 
     /// All that one request left, in the order in which it was written.
@@ -246,8 +280,11 @@ extension Transaction {
             progress.end = start
         }
         let page = try rows(
-            "SELECT * FROM audit_records WHERE chain = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3", chain.name,
-            progress.end.sequence, limit)
+            """
+            SELECT chain, sequence, position, hash, record, id, occurred_at, event, decision, request_id, trace_id, app_id,
+                user_id, grant_id, provider_id
+            FROM audit_records WHERE chain = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3
+            """, chain.name, progress.end.sequence, limit)
         for row in page where progress.broken == nil {
             let sequence = try row.integer("sequence")
             let record = try row.text("record")
@@ -265,14 +302,25 @@ extension Transaction {
             } else if progress.witnesses.contains(where: { $0.sequence == sequence && $0.hash != hash }) {
                 progress.broken = broken("the record is not the one that was written here")
             }
+            if try row.text("event") == AuditEntry.chainStartedEvent, let begun = Self.chainStarted(record) {
+                progress.begun.insert(begun)
+            }
             progress.position = position
             progress.end = AuditHead(sequence: sequence, hash: hash)
         }
         return page.count
     }
 
+    private static func chainStarted(_ record: String) -> AuditChain? {
+        (try? JSON(parsing: record))?["details"]?["chain"]?.string.map(AuditChain.init(name:))
+    }
+
     /// Whether the chain ends where its head says, and not before a place that is known from elsewhere.
-    package func verifyAuditEnd(_ progress: AuditProgress, key: DigestKey) throws -> AuditVerification {
+    ///
+    /// - Parameter wasBegun: whether it is known that the chain has records.
+    package func verifyAuditEnd(_ progress: AuditProgress, wasBegun: Bool = false, key: DigestKey) throws
+        -> AuditVerification
+    {
         if let broken = progress.broken { return broken }
         let chain = progress.chain
         let end = progress.end
@@ -282,6 +330,7 @@ extension Transaction {
                 chain: chain, sequence: end.sequence,
                 reason: "the head of the chain was not written by this installation")
         }
+        if ends == nil, wasBegun { return .broken(chain: chain, sequence: 1, reason: "the whole chain is missing") }
         let start = ends?.start ?? chain.origin
         // Rows before the start exist only when somebody renumbered them.
         let lowest = try row("SELECT min(sequence) AS lowest FROM audit_records WHERE chain = ?1", chain.name)?
@@ -310,20 +359,19 @@ extension Transaction {
     }
 
     private static func columnsAgree(_ row: Row, record: String) throws -> Bool {
-        guard let json = try? JSON(parsing: record), let object = json.object else { return false }
-        return try row.text("id") == object["id"]?.string && row.text("event") == object["event"]?.string
-            && row.text("decision") == object["decision"]?.string
-            && row.optionalText("app_id") == object["app_id"]?.string
-            && row.optionalText("user_id") == object["user_id"]?.string
-            && row.optionalText("grant_id") == object["grant_id"]?.string
-            && row.optionalText("provider_id") == object["provider_id"]?.string
-            && (row.optionalText("request_id") == object["request_id"]?.string || isBeforeRequestIDs(row))
-            && row.instant("occurred_at").rfc3339 == object["occurred_at"]?.string
-    }
-
-    /// Records of before there was such a column; apps have had it since they have chains.
-    private static func isBeforeRequestIDs(_ row: Row) throws -> Bool {
-        try row.text("chain") == AuditChain.installation.name && row.optionalText("request_id") == nil
+        // In the order in which a record has them.
+        var members: [(name: String, value: String?)] = [
+            (name: "id", value: try row.text("id")),
+            (name: "occurred_at", value: try row.instant("occurred_at").rfc3339),
+            (name: "event", value: try row.text("event")), (name: "decision", value: try row.text("decision")),
+        ]
+        // Records of before there were these columns; apps have had them since they have chains.
+        let isOld = try row.text("chain") == AuditChain.installation.name && row.optionalText("request_id") == nil
+        let names = ["request_id", "trace_id", "app_id", "user_id", "grant_id", "provider_id"]
+        for name in isOld ? names.dropFirst(2) : names[...] {
+            members.append((name: name, value: try row.optionalText(name)))
+        }
+        return RecordText(record).holds(members)
     }
 
     // MARK: Checkpoints
@@ -332,7 +380,8 @@ extension Transaction {
     package func insertCheckpoint(_ checkpoint: AuditCheckpoint, now: Instant) throws {
         let hour = now.milliseconds - now.milliseconds % 3_600_000
         try execute(
-            "DELETE FROM audit_checkpoints WHERE chain = ?1 AND created_at >= ?2", checkpoint.chain.name, hour)
+            "DELETE FROM audit_checkpoints WHERE chain = ?1 AND created_at >= ?2 AND sequence < ?3",
+            checkpoint.chain.name, hour, checkpoint.sequence)
         try execute(
             """
             INSERT INTO audit_checkpoints (chain, sequence, created_at, statement) VALUES (?1, ?2, ?3, ?4)

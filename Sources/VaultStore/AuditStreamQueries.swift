@@ -9,8 +9,7 @@ package struct AuditStreamRecord: Sendable {
     package let kind: AuditStreamKind
     package let url: String
     /// Sealed with the app's key: the signing secret of a webhook, the headers of a collector.
-    package let secret: [UInt8]?
-    package let version: Int64
+    package let secret: [UInt8]
     /// The last record of the app's chain that was taken.
     package let sentSequence: Int64
     package let attempts: Int64
@@ -19,7 +18,7 @@ package struct AuditStreamRecord: Sendable {
     package let createdAt: Instant
 
     package init(
-        id: AuditStreamID, appID: AppID, kind: AuditStreamKind, url: String, secret: [UInt8]?, sentSequence: Int64,
+        id: AuditStreamID, appID: AppID, kind: AuditStreamKind, url: String, secret: [UInt8], sentSequence: Int64,
         createdAt: Instant
     ) {
         self.id = id
@@ -27,7 +26,6 @@ package struct AuditStreamRecord: Sendable {
         self.kind = kind
         self.url = url
         self.secret = secret
-        version = 1
         self.sentSequence = sentSequence
         attempts = 0
         lastError = nil
@@ -40,8 +38,7 @@ package struct AuditStreamRecord: Sendable {
         appID = try row.id("app_id")
         kind = try row.choice("kind")
         url = try row.text("url")
-        secret = try row.optionalBlob("secret")
-        version = try row.integer("version")
+        secret = try row.blob("secret")
         sentSequence = try row.integer("sent_sequence")
         attempts = try row.integer("attempts")
         lastError = try row.optionalText("last_error")
@@ -60,11 +57,10 @@ extension Transaction {
     package func insertAuditStream(_ stream: AuditStreamRecord) throws {
         try execute(
             """
-            INSERT INTO audit_streams (id, app_id, kind, url, secret, version, sent_sequence, attempts, next_attempt_at,
-                created_at)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?8)
-            """, stream.id, stream.appID, stream.kind.rawValue, stream.url, stream.secret, stream.version,
-            stream.sentSequence, stream.createdAt)
+            INSERT INTO audit_streams (id, app_id, kind, url, secret, sent_sequence, attempts, next_attempt_at, created_at)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?7)
+            """, stream.id, stream.appID, stream.kind.rawValue, stream.url, stream.secret, stream.sentSequence,
+            stream.createdAt)
     }
 
     package func auditStreams(appID: AppID) throws -> [AuditStreamStatus] {
@@ -94,38 +90,18 @@ extension Transaction {
         ).map { try $0.id("id") }
     }
 
-    package func advanceAuditStream(_ id: AuditStreamID, to sequence: Int64, now: Instant) throws {
+    /// - Parameter remark: what the other side said of records that it took and did not keep.
+    package func advanceAuditStream(_ id: AuditStreamID, to sequence: Int64, remark: String?, now: Instant) throws {
         try execute(
             """
-            UPDATE audit_streams SET sent_sequence = ?2, last_sent_at = ?3, attempts = 0, last_error = NULL
+            UPDATE audit_streams SET sent_sequence = ?2, last_sent_at = ?3, attempts = 0, last_error = ?4
             WHERE id = ?1 AND sent_sequence < ?2
-            """, id, sequence, now)
+            """, id, sequence, now, remark)
     }
 
     package func postponeAuditStream(_ id: AuditStreamID, until: Instant, error: String) throws {
         try execute(
             "UPDATE audit_streams SET attempts = attempts + 1, next_attempt_at = ?2, last_error = ?3 WHERE id = ?1", id,
             until, error)
-    }
-
-    // MARK: Depths of queues
-
-    package func queueDepths() throws -> [(queue: String, depth: Int64)] {
-        func count(_ sql: String) throws -> Int64 { try row(sql)?.optionalInteger("depth") ?? 0 }
-        return [
-            (
-                queue: "provider_revocations",
-                depth: try count("SELECT count(*) AS depth FROM revocations WHERE status = 'pending'")
-            ), (queue: "key_destructions", depth: try count("SELECT count(*) AS depth FROM key_destructions")),
-            (queue: "open_uses", depth: try count("SELECT count(*) AS depth FROM open_uses")),
-            (
-                queue: "audit_streams",
-                depth: try count(
-                    """
-                    SELECT sum(audit_heads.sequence - audit_streams.sent_sequence) AS depth FROM audit_streams
-                    JOIN audit_heads ON audit_heads.chain = audit_streams.app_id
-                    """)
-            ),
-        ]
     }
 }

@@ -203,14 +203,18 @@ extension Transaction {
     private static let grantEnd = """
         (SELECT min(ends.at) FROM (
             SELECT grants.expires_at AS at WHERE grants.expires_at IS NOT NULL
-            UNION ALL
-            SELECT grants.term_started_at + 1000 * policies.grant_ttl_max FROM policies
-            WHERE policies.app_id = grants.app_id AND policies.grant_ttl_max IS NOT NULL
-                AND grants.principal_type <> 'system'
-                AND ((policies.layer = 'app' AND policies.target = '*')
-                    OR (policies.layer = 'provider' AND policies.target = grants.provider_id)
-                    OR (policies.layer = 'grant' AND policies.target = grants.id))) AS ends)
+            \(longestTerms)) AS ends)
         """
+
+    /// One key of the table after the other: an `OR` would read every policy of the app.
+    private static let longestTerms = [("app", "'*'"), ("provider", "grants.provider_id"), ("grant", "grants.id")].map {
+        """
+        UNION ALL
+        SELECT grants.term_started_at + 1000 * policies.grant_ttl_max FROM policies
+        WHERE policies.app_id = grants.app_id AND policies.layer = '\($0.0)' AND policies.target = \($0.1)
+            AND policies.grant_ttl_max IS NOT NULL AND grants.principal_type <> 'system'
+        """
+    }.joined(separator: "\n")
 
     private static let grantColumns = "grants.*, \(grantEnd) AS ends_at"
 

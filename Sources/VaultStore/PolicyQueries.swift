@@ -8,13 +8,14 @@ package struct PolicyRecord: Sendable {
     package let layer: PolicyLayer
     /// `*`, a provider's id or a secret's slug, a grant's id, a key's id.
     package let target: String
-    package let document: JSONObject
+    /// `nil` when what is stored is no document.
+    package let document: JSONObject?
     /// New with every change: what was compiled of one revision holds for as long as it is found here.
     package let revision: String
     /// Names the counts of the rate rule; it stays while the rule does.
     package let rateSource: String?
 
-    package init(layer: PolicyLayer, target: String, document: JSONObject, revision: String, rateSource: String?) {
+    package init(layer: PolicyLayer, target: String, document: JSONObject?, revision: String, rateSource: String?) {
         self.layer = layer
         self.target = target
         self.document = document
@@ -24,7 +25,7 @@ package struct PolicyRecord: Sendable {
 
     init(_ row: Row) throws {
         self.init(
-            layer: try row.choice("layer"), target: try row.text("target"), document: try row.object("document"),
+            layer: try row.choice("layer"), target: try row.text("target"), document: try row.documentIfAny("document"),
             revision: try row.text("revision"), rateSource: try row.optionalText("rate_source"))
     }
 }
@@ -60,6 +61,13 @@ package struct CountedUse: Sendable {
     package let state: RateLimitState
 }
 
+extension Row {
+    /// A policy that was spoilt has to be replaceable, and to deny until it is.
+    fileprivate func documentIfAny(_ column: String) throws -> JSONObject? {
+        (try? JSON(parsing: try text(column)))?.object
+    }
+}
+
 extension Transaction {
     package func upsertPolicy(_ policy: PolicyRecord, appID: AppID, grantTTLMax: Int64?, now: Instant) throws {
         try execute(
@@ -69,7 +77,7 @@ extension Transaction {
             ON CONFLICT (app_id, layer, target) DO UPDATE SET document = excluded.document, revision = excluded.revision,
                 rate_source = excluded.rate_source, grant_ttl_max = excluded.grant_ttl_max,
                 updated_at = excluded.updated_at
-            """, appID, policy.layer.rawValue, policy.target, JSON.object(policy.document), policy.revision,
+            """, appID, policy.layer.rawValue, policy.target, policy.document.map(JSON.object), policy.revision,
             policy.rateSource, grantTTLMax, now)
     }
 
@@ -79,21 +87,23 @@ extension Transaction {
         ).map(PolicyRecord.init)
     }
 
-    package func policies(appID: AppID, layers: [PolicyLayer]) throws -> [PolicyRecord] {
-        try rows("SELECT * FROM policies WHERE app_id = ?1 ORDER BY target, layer", appID).map(PolicyRecord.init)
-            .filter { layers.contains($0.layer) }
+    /// Those of providers, and of all of them.
+    package func providerPolicies(appID: AppID) throws -> [PolicyRecord] {
+        try rows("SELECT * FROM policies WHERE app_id = ?1 AND layer IN ('app', 'provider') ORDER BY target", appID)
+            .map(PolicyRecord.init)
     }
 
-    /// The same rules for another target. A limit counts on over both.
+    /// The same rules for another target, if there are any. A limit counts on over both.
+    @discardableResult
     package func copyPolicy(appID: AppID, layer: PolicyLayer, from target: String, to other: String, revision: String)
-        throws
+        throws -> Bool
     {
         try execute(
             """
             INSERT INTO policies (app_id, layer, target, document, revision, rate_source, grant_ttl_max, updated_at)
             SELECT app_id, layer, ?4, document, ?5, rate_source, grant_ttl_max, updated_at FROM policies
             WHERE app_id = ?1 AND layer = ?2 AND target = ?3
-            """, appID, layer.rawValue, target, other, revision)
+            """, appID, layer.rawValue, target, other, revision) == 1
     }
 
     package func deletePolicy(appID: AppID, layer: PolicyLayer, target: String) throws -> Bool {
@@ -107,10 +117,12 @@ extension Transaction {
     {
         try rows(
             """
-            SELECT layer, target, revision, rate_source FROM policies
-            WHERE app_id = ?1 AND (layer, target) IN (
-                VALUES ('app', '*'), ('provider', ?2), ('grant', ?3), ('key', ?4))
-            ORDER BY CASE layer WHEN 'app' THEN 1 WHEN 'provider' THEN 2 WHEN 'grant' THEN 3 WHEN 'agent' THEN 4 ELSE 5 END
+            WITH places (layer, target, rank) AS (
+                VALUES ('app', '*', 1), ('provider', ?2, 2), ('grant', ?3, 3), ('key', ?4, 4))
+            SELECT policies.layer, policies.target, policies.revision, policies.rate_source
+            FROM places CROSS JOIN policies
+            WHERE policies.app_id = ?1 AND policies.layer = places.layer AND policies.target = places.target
+            ORDER BY places.rank
             """, appID, providerID, grantID?.text ?? "", keyID?.text ?? ""
         ).map {
             PolicyReference(
@@ -119,8 +131,9 @@ extension Transaction {
         }
     }
 
+    /// `nil` when what is stored is no document.
     package func policyDocument(revision: String) throws -> JSONObject? {
-        try row("SELECT document FROM policies WHERE revision = ?1", revision)?.object("document")
+        try row("SELECT document FROM policies WHERE revision = ?1", revision)?.documentIfAny("document")
     }
 
     // MARK: Limits
@@ -192,36 +205,42 @@ extension Transaction {
         var high = window.total - 1
         while low < high {
             let middle = (low + high) / 2
-            if try usedAt(middle, of: id, limit: counter.limit) > start { high = middle } else { low = middle + 1 }
+            let usedAt = try usedAt(middle, of: id, limit: counter.limit)
+            if let usedAt, usedAt > start { high = middle } else { low = middle + 1 }
         }
         window.used = window.total - low
-        window.freeAt = try usedAt(low, of: id, limit: counter.limit).adding(seconds: counter.seconds)
+        window.freeAt = (try usedAt(low, of: id, limit: counter.limit) ?? now).adding(seconds: counter.seconds)
         return window
     }
 
-    private func usedAt(_ use: Int64, of counterID: Int64, limit: Int64) throws -> Instant {
-        let row = try row(
-            "SELECT used_at FROM rate_uses WHERE counter_id = ?1 AND slot = ?2", counterID, use % limit)
-        guard let row else { throw StoreError.corrupt("rate_uses.slot") }
-        return try row.instant("used_at")
+    /// `nil` for a use that is forgotten, long after it left the window.
+    private func usedAt(_ use: Int64, of counterID: Int64, limit: Int64) throws -> Instant? {
+        try row("SELECT used_at FROM rate_uses WHERE counter_id = ?1 AND slot = ?2", counterID, use % limit)?
+            .instant("used_at")
     }
 
     /// A clock that was set back: uses that lie ahead of it, which would block for as long as it was wrong, count as now.
     /// Nodes are allowed to differ by `tolerance` seconds.
     package func settleRateCounters(now: Instant, tolerance: Int64) throws {
-        for row in try rows("SELECT id FROM rate_counters WHERE last_at > ?1", now.adding(seconds: tolerance)) {
+        let limit = now.adding(seconds: tolerance)
+        for row in try rows("SELECT id FROM rate_counters WHERE ends_at > ?1 AND last_at > ?1", limit) {
             let id = try row.integer("id")
             try execute("UPDATE rate_uses SET used_at = ?2 WHERE counter_id = ?1 AND used_at > ?2", id, now)
             try execute("UPDATE rate_counters SET last_at = ?2 WHERE id = ?1", id, now)
         }
     }
 
-    package func deleteRateCounters(source: String) throws {
-        try execute("DELETE FROM rate_counters WHERE source = ?1", source)
-    }
-
-    /// Counters whose every use has left the window.
-    package func deleteOldRateCounters(now: Instant) throws {
+    /// Forgets uses of counters whose every use has left the window, at most `limit` of them, then the counters that have none
+    /// left; how many uses there were.
+    package func deleteOldRateUses(now: Instant, limit: Int) throws -> Int {
+        let count = try execute(
+            """
+            DELETE FROM rate_uses WHERE (counter_id, slot) IN (
+                SELECT rate_uses.counter_id, rate_uses.slot FROM rate_counters
+                JOIN rate_uses ON rate_uses.counter_id = rate_counters.id WHERE rate_counters.ends_at < ?1 LIMIT ?2)
+            """, now, limit)
+        guard count < limit else { return count }
         try execute("DELETE FROM rate_counters WHERE ends_at < ?1", now)
+        return count
     }
 }

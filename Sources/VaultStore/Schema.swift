@@ -320,13 +320,14 @@ enum Schema {
         "ALTER TABLE audit_records ADD COLUMN chain TEXT NOT NULL DEFAULT 'installation'",
         "ALTER TABLE audit_records ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE audit_records ADD COLUMN request_id TEXT",
+        "ALTER TABLE audit_records ADD COLUMN trace_id TEXT",
         "UPDATE audit_records SET sequence = position",
         "CREATE UNIQUE INDEX audit_records_by_chain ON audit_records (chain, sequence)",
         "CREATE INDEX audit_records_by_request ON audit_records (request_id) WHERE request_id IS NOT NULL",
         """
         CREATE TABLE audit_heads (
             chain TEXT PRIMARY KEY NOT NULL, sequence INTEGER NOT NULL, hash BLOB NOT NULL,
-            start_sequence INTEGER NOT NULL, start_hash BLOB NOT NULL, mac BLOB NOT NULL) STRICT
+            start_sequence INTEGER NOT NULL, start_hash BLOB NOT NULL, retention_days INTEGER, mac BLOB NOT NULL) STRICT
         """,
         """
         INSERT INTO audit_heads (chain, sequence, hash, start_sequence, start_hash, mac)
@@ -338,11 +339,10 @@ enum Schema {
             chain TEXT NOT NULL, sequence INTEGER NOT NULL, created_at INTEGER NOT NULL, statement TEXT NOT NULL,
             PRIMARY KEY (chain, sequence)) STRICT
         """,
-        "ALTER TABLE apps ADD COLUMN audit_retention_days INTEGER",
         """
         CREATE TABLE audit_streams (
             id TEXT PRIMARY KEY NOT NULL, app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE,
-            kind TEXT NOT NULL CHECK (kind IN ('webhook', 'otlp')), url TEXT NOT NULL, secret BLOB, version INTEGER NOT NULL,
+            kind TEXT NOT NULL CHECK (kind IN ('webhook', 'otlp')), url TEXT NOT NULL, secret BLOB NOT NULL,
             sent_sequence INTEGER NOT NULL, attempts INTEGER NOT NULL, next_attempt_at INTEGER NOT NULL, last_error TEXT,
             last_sent_at INTEGER, created_at INTEGER NOT NULL) STRICT
         """,

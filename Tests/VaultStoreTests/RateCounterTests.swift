@@ -107,16 +107,36 @@ struct RateCounterTests {
         }
     }
 
+    @Test("a counter that is used again while its old uses are being forgotten counts what is new")
+    func usedWhileForgotten() async throws {
+        try await TemporaryFolder.use { folder in
+            let store = try Store(sqlitePath: folder + "/vault.db")
+            let counter = Self.counter(5)
+            for _ in 0..<5 { #expect(try await Self.use(store, counter, at: Self.start).isCounted) }
+            let later = Self.start.adding(seconds: 60)
+            let forgotten = try await store.write { try $0.deleteOldRateUses(now: later, limit: 3) }
+            #expect(forgotten == 3)
+            for _ in 0..<5 { #expect(try await Self.use(store, counter, at: later).isCounted) }
+            #expect(try await !Self.use(store, counter, at: later).isCounted)
+        }
+    }
+
     @Test("counters are forgotten when their last use has left the window, and not before")
     func forgotten() async throws {
         try await TemporaryFolder.use { folder in
             let store = try Store(sqlitePath: folder + "/vault.db")
             let counter = Self.counter(1)
             #expect(try await Self.use(store, counter, at: Self.start).isCounted)
-            try await store.write { try $0.deleteOldRateCounters(now: Self.start.adding(seconds: 9)) }
+            let early = try await store.write {
+                try $0.deleteOldRateUses(now: Self.start.adding(seconds: 9), limit: 100)
+            }
+            #expect(early == 0)
             #expect(try await !Self.use(store, counter, at: Self.start.adding(seconds: 9)).isCounted)
-            try await store.write { try $0.deleteOldRateCounters(now: Self.start.adding(seconds: 11)) }
-            #expect(try store.read { try $0.row("SELECT count(*) AS n FROM rate_uses")?.integer("n") } == 0)
+            let late = try await store.write {
+                try $0.deleteOldRateUses(now: Self.start.adding(seconds: 11), limit: 100)
+            }
+            #expect(late == 1)
+            #expect(try store.read { try $0.row("SELECT count(*) AS n FROM rate_counters")?.integer("n") } == 0)
         }
     }
 }

@@ -5,7 +5,7 @@ import VaultAPI
 // the error. What a rule cannot decide it denies.
 
 /// Where a policy applies. All layers must allow.
-package enum PolicyLayer: String, Sendable, CaseIterable { case app, provider, grant, agent, key }
+package enum PolicyLayer: String, Sendable, CaseIterable { case app, provider, grant, agent, key, request }
 
 /// One layer's policy, compiled.
 package struct AccessPolicy: Sendable {
@@ -25,6 +25,9 @@ package struct AccessPolicy: Sendable {
         self.rules = rules
     }
 
+    /// Denies everything.
+    package static let unreadable = AccessPolicy(json: [:], rules: [.unreadable])
+
     /// A document of the database. One that cannot be read denies everything until it is set anew.
     package init(stored document: JSONObject) {
         let fields = Fields(document, unknownMembers: .refused)
@@ -33,19 +36,12 @@ package struct AccessPolicy: Sendable {
             try fields.finish()
             self = read
         } catch {
-            self = AccessPolicy(json: document, rules: [.unreadable])
+            self = .unreadable
         }
     }
 
     /// Whether the credential must not leave: what the caller does with it could not be checked any more.
-    package var restrictsRequests: Bool {
-        rules.contains {
-            switch $0 {
-            case .methods, .paths: true
-            default: false
-            }
-        }
-    }
+    package var restrictsRequests: Bool { rules.contains(where: \.restrictsRequests) }
 
     /// The rules that decide whom a provider is offered to.
     package var connectRules: AccessPolicy {
@@ -95,6 +91,14 @@ package enum PolicyRule: Sendable {
     case rateLimit(RateLimit)
     /// The stored document is not one.
     case unreadable
+
+    /// Whether only the vault can hold a call against it.
+    package var restrictsRequests: Bool {
+        switch self {
+        case .methods, .paths: true
+        default: false
+        }
+    }
 
     package var name: String {
         switch self {
@@ -149,7 +153,7 @@ package struct ApprovalRule: Sendable {
     /// Whether the call is one of them; what is not known counts as one.
     package func covers(_ facts: PolicyFacts) -> Bool {
         if let methods, let method = facts.method, !methods.contains(method) { return false }
-        if let paths, let path = facts.path, !paths.contains(where: { $0.mayMatch(path) }) { return false }
+        if let paths, let path = facts.path { return PathPattern.anyMatches(paths, path) ?? true }
         return true
     }
 }

@@ -2,37 +2,51 @@
 
 /// The path of a call, cut up once for every pattern that asks.
 package struct RequestPath: Sendable {
-    fileprivate let segments: [[UInt8]]
-    /// A path with dot segments, doubled slashes or encoded separators is read differently by different servers.
-    fileprivate let isAmbiguous: Bool
+    fileprivate private(set) var segments: [[UInt8]] = []
+    /// A path with dot segments, doubled slashes, parameters or encoded separators is read differently by different servers.
+    fileprivate private(set) var isAmbiguous: Bool
 
+    /// What needs no encoding is compared without it: `%72` is an `r` to every server (RFC 3986 §6.2.2.2).
     package init(_ path: String) {
-        let lower = path.lowercased()
-        segments = path.split(separator: "/", omittingEmptySubsequences: true).map { Self.decodingUnreserved($0) }
-        isAmbiguous =
-            !path.hasPrefix("/") || path.contains("//") || path.contains(";")
-            || ["%2f", "%5c", "%2e"].contains { lower.contains($0) }
-            || segments.contains { $0 == Array(".".utf8) || $0 == Array("..".utf8) }
-    }
-
-    /// `%72` is an `r` to every server: what needs no encoding is compared without it (RFC 3986 §6.2.2.2).
-    private static func decodingUnreserved(_ segment: Substring) -> [UInt8] {
-        let bytes = Array(segment.utf8)
-        guard bytes.contains(UInt8(ascii: "%")) else { return bytes }
-        var decoded: [UInt8] = []
+        let bytes = Array(path.utf8)
+        isAmbiguous = bytes.first != UInt8(ascii: "/")
+        var segment: [UInt8] = []
         var index = 0
         while index < bytes.count {
-            if bytes[index] == UInt8(ascii: "%"), index + 2 < bytes.count, let high = digit(bytes[index + 1]),
-                let low = digit(bytes[index + 2]), isUnreserved(high << 4 | low)
-            {
-                decoded.append(high << 4 | low)
-                index += 3
-            } else {
-                decoded.append(bytes[index])
-                index += 1
+            let byte = bytes[index]
+            index += 1
+            switch byte {
+            case UInt8(ascii: "/"):
+                if index > 1, segment.isEmpty { isAmbiguous = true }
+                finish(&segment)
+            case UInt8(ascii: ";"):
+                isAmbiguous = true
+                segment.append(byte)
+            case UInt8(ascii: "%"):
+                let decoded = index + 1 < bytes.count ? Self.decoded(bytes[index], bytes[index + 1]) : nil
+                if let decoded, "/\\.".utf8.contains(decoded) { isAmbiguous = true }
+                guard let decoded, Self.isUnreserved(decoded) else {
+                    segment.append(byte)
+                    continue
+                }
+                segment.append(decoded)
+                index += 2
+            default: segment.append(byte)
             }
         }
-        return decoded
+        finish(&segment)
+    }
+
+    private mutating func finish(_ segment: inout [UInt8]) {
+        guard let first = segment.first else { return }
+        if first == UInt8(ascii: "."), segment.count == 1 || segment == Array("..".utf8) { isAmbiguous = true }
+        segments.append(segment)
+        segment.removeAll(keepingCapacity: true)
+    }
+
+    private static func decoded(_ high: UInt8, _ low: UInt8) -> UInt8? {
+        guard let high = digit(high), let low = digit(low) else { return nil }
+        return high << 4 | low
     }
 
     private static func digit(_ byte: UInt8) -> UInt8? {
@@ -70,40 +84,51 @@ package struct PathPattern: Sendable {
         }
     }
 
-    /// Whether the pattern allows the path. None allows an ambiguous one.
-    package func matches(_ path: RequestPath) -> Bool { !path.isAmbiguous && covers(path) }
+    /// Whether one of the patterns matches; `nil` where it cannot be decided: the path is ambiguous, or path and patterns are
+    /// made so that comparing them would keep everybody else waiting.
+    package static func anyMatches(_ patterns: [PathPattern], _ path: RequestPath) -> Bool? {
+        guard !path.isAmbiguous else { return nil }
+        var steps = stepsMax
+        for pattern in patterns where pattern.covers(path, &steps) { return true }
+        return steps > 0 ? false : nil
+    }
 
-    /// Whether the pattern could hold for the path, for rules that restrict what matches: an ambiguous one always may.
-    package func mayMatch(_ path: RequestPath) -> Bool { path.isAmbiguous || covers(path) }
+    /// About a millisecond.
+    private static let stepsMax = 100_000
 
-    private func covers(_ path: RequestPath) -> Bool {
+    private func covers(_ path: RequestPath, _ steps: inout Int) -> Bool {
         Self.matches(
-            segments, path.segments, isWildcard: { if case .anySegments = $0 { true } else { false } }
-        ) { segment, part in
+            segments, path.segments, &steps, isWildcard: { if case .anySegments = $0 { true } else { false } }
+        ) { segment, part, steps in
             switch segment {
             case .anySegments: true
             case .literal(let bytes): bytes == part
             case .pattern(let bytes):
-                Self.matches(bytes, part, isWildcard: { $0 == UInt8(ascii: "*") }, matchesOne: ==)
+                Self.matches(bytes, part, &steps, isWildcard: { $0 == UInt8(ascii: "*") }) { left, right, _ in
+                    left == right
+                }
             }
         }
     }
 
     /// A wildcard stands for any run. Greedy with one point of return, so that no pattern costs more than the product of
-    /// the lengths, however many wildcards it has.
+    /// the lengths, however many wildcards it has. Nothing matches when the steps are used up.
     private static func matches<Piece, Element>(
-        _ pattern: [Piece], _ text: [Element], isWildcard: (Piece) -> Bool, matchesOne: (Piece, Element) -> Bool
+        _ pattern: [Piece], _ text: [Element], _ steps: inout Int, isWildcard: (Piece) -> Bool,
+        matchesOne: (Piece, Element, inout Int) -> Bool
     ) -> Bool {
         var patternIndex = 0
         var textIndex = 0
         var wildcardIndex: Int?
         var wildcardTextIndex = 0
         while textIndex < text.count {
+            steps -= 1
+            guard steps > 0 else { return false }
             if patternIndex < pattern.count, isWildcard(pattern[patternIndex]) {
                 wildcardIndex = patternIndex
                 wildcardTextIndex = textIndex
                 patternIndex += 1
-            } else if patternIndex < pattern.count, matchesOne(pattern[patternIndex], text[textIndex]) {
+            } else if patternIndex < pattern.count, matchesOne(pattern[patternIndex], text[textIndex], &steps) {
                 patternIndex += 1
                 textIndex += 1
             } else if let wildcard = wildcardIndex {

@@ -49,13 +49,20 @@ enum PolicyDocument {
     }
 
     private static func methods(_ fields: Fields) -> [String]? {
-        fields.optionalStrings("methods", length: 1...20)?.map { $0.uppercased() }
+        let methods = fields.optionalStrings("methods", length: 1...20)?.map { $0.uppercased() }
+        for (index, method) in (methods ?? []).enumerated() where !HeaderField.isToken(method) {
+            fields.report("methods[\(index)]", "must be an HTTP method")
+        }
+        return methods
     }
 
     private static func paths(_ fields: Fields) -> [String]? {
         let paths = fields.optionalStrings("paths", length: 1...512)
         for (index, path) in (paths ?? []).enumerated() where !path.hasPrefix("/") {
             fields.report("paths[\(index)]", "must begin with a slash")
+        }
+        for (index, path) in (paths ?? []).enumerated() where path.contains("?") || path.contains("#") {
+            fields.report("paths[\(index)]", "must be a path alone: queries are not looked at")
         }
         return paths
     }

@@ -101,7 +101,7 @@ extension PolicyRule {
         case .paths(let patterns):
             let needed = { "a path that matches one of: " + Self.shortened(patterns.map(\.text)) }
             guard let path = facts.path else { return .deny("the path is not known", needed: needed()) }
-            return patterns.contains { $0.matches(path) }
+            return PathPattern.anyMatches(patterns, path) == true
                 ? .allow("path matches") : .deny("path matches no pattern", needed: needed())
         case .grantTTL(let ttl): return Self.evaluate(ttl, facts)
         case .requireApproval(let rule):

@@ -26,14 +26,13 @@ package struct ReleaseFacts: Sendable {
     package var address: WebAddress?
     package var peer: IPAddress?
     package var policies: [LayeredPolicy]
-    /// A one-off rule of the request that this version cannot evaluate.
-    package var hasRequestRule: Bool
+    package var requestRule: RequestRule?
     package var now: Instant
 
     package init(
         mode: ReleaseMode, grant: Grant, credential: Credential?, user: User?, hasUserToken: Bool,
         allowedHosts: [HostRule], method: String?, address: WebAddress?, peer: IPAddress?,
-        policies: [LayeredPolicy], hasRequestRule: Bool, now: Instant
+        policies: [LayeredPolicy], requestRule: RequestRule?, now: Instant
     ) {
         self.mode = mode
         self.grant = grant
@@ -45,7 +44,7 @@ package struct ReleaseFacts: Sendable {
         self.address = address
         self.peer = peer
         self.policies = policies
-        self.hasRequestRule = hasRequestRule
+        self.requestRule = requestRule
         self.now = now
     }
 }
@@ -78,15 +77,19 @@ package struct ReleaseDecision: Sendable {
         let call = PolicyFacts(
             user: facts.user, grant: facts.grant, method: facts.method?.uppercased(),
             path: facts.address.map { RequestPath($0.path) }, peer: facts.peer, now: facts.now)
-        let rules = facts.policies.flatMap { $0.evaluate(call) }
-        let refusal = foundations(facts).lazy.compactMap(\.refusal).first ?? policyRefusal(facts, rules)
+        var rules = facts.policies.flatMap { $0.evaluate(call) }
+        if let rule = facts.requestRule { rules.append(rule.evaluate(call, mode: facts.mode)) }
+        let refusal = foundations(facts, rules).lazy.compactMap(\.refusal).first ?? policyRefusal(facts, rules)
         return ReleaseDecision(refusal: refusal, rules: rules)
     }
 
     /// What has to hold before any policy is asked.
-    package static func foundations(_ facts: ReleaseFacts) -> [(rule: String, refusal: VaultError?)] {
+    package static func foundations(_ facts: ReleaseFacts, _ rules: [RuleOutcome]) -> [(
+        rule: String, refusal: VaultError?
+    )] {
         [
-            (rule: "user_status", refusal: userRefusal(facts)), (rule: "grant_state", refusal: grantRefusal(facts)),
+            (rule: "user_status", refusal: userRefusal(facts)),
+            (rule: "grant_state", refusal: grantRefusal(facts, rules)),
             (rule: "allowed_hosts", refusal: hostRefusal(facts)),
             (rule: "proxy_only", refusal: proxyOnlyRefusal(facts)),
         ]
@@ -94,7 +97,7 @@ package struct ReleaseDecision: Sendable {
 
     /// Whether user and grant still stand, whatever policy says of the call.
     package static func standingRefusal(_ facts: ReleaseFacts) -> VaultError? {
-        userRefusal(facts) ?? grantRefusal(facts)
+        userRefusal(facts) ?? grantRefusal(facts, [])
     }
 
     private static func userRefusal(_ facts: ReleaseFacts) -> VaultError? {
@@ -112,16 +115,17 @@ package struct ReleaseDecision: Sendable {
         }
     }
 
-    private static func grantRefusal(_ facts: ReleaseFacts) -> VaultError? {
+    private static func grantRefusal(_ facts: ReleaseFacts, _ rules: [RuleOutcome]) -> VaultError? {
         let grant = facts.grant
         let names = names(grant)
         switch grant.status(credential: facts.credential, now: facts.now) {
         case .revoked: return VaultError(.grantRevoked, "The grant was revoked.", members: names)
-        case .expired: return VaultError(.grantExpired, "The grant has expired.", details: names, members: names)
+        case .expired: return expired(grant, rules)
         case .needsReauth:
             return VaultError(
                 .credentialRevoked, "The provider no longer accepts the stored credential.",
                 hint: "Ask the user to connect the account again.", members: names)
+        case .active where rules.contains(where: isTermOver): return expired(grant, rules)
         case .active: break
         }
         guard !grant.hasScopeMismatch else {
@@ -160,18 +164,8 @@ package struct ReleaseDecision: Sendable {
 
     /// A limit comes last: waiting helps only where nothing else refuses.
     private static func policyRefusal(_ facts: ReleaseFacts, _ rules: [RuleOutcome]) -> VaultError? {
-        if facts.hasRequestRule {
-            return VaultError(
-                .policyViolation, "The request's own rule could not be evaluated.",
-                details: ["rule": "request_rule", "layer": "request", "reason": "undecidable rules deny"])
-        }
         let denials = rules.filter(\.isDenial)
         guard let denied = denials.first(where: { $0.verdict.retryAt == nil }) ?? denials.first else { return nil }
-        if denied.rule == "grant_ttl" {
-            return VaultError(
-                .grantExpired, "The grant has expired.", details: expiryDetails(facts.grant, denied),
-                members: names(facts.grant))
-        }
         if let retryAt = denied.verdict.retryAt { return rateRefusal(facts, denied, retryAt: retryAt) }
         return VaultError(
             .policyViolation, "Refused by policy: \(denied.verdict.reason).", details: denied.details)
@@ -193,10 +187,13 @@ package struct ReleaseDecision: Sendable {
         ["grant_id": grant.id.json, "provider_id": .string(grant.providerID)]
     }
 
-    private static func expiryDetails(_ grant: Grant, _ denied: RuleOutcome) -> JSONObject {
+    private static func isTermOver(_ outcome: RuleOutcome) -> Bool { outcome.rule == "grant_ttl" && outcome.isDenial }
+
+    /// By its own end, or by the longest term of a policy, which is then named.
+    private static func expired(_ grant: Grant, _ rules: [RuleOutcome]) -> VaultError {
         var details = names(grant)
-        for (name, value) in denied.details.members { details[name] = value }
-        return details
+        for (name, value) in rules.first(where: isTermOver)?.details.members ?? [] { details[name] = value }
+        return VaultError(.grantExpired, "The grant has expired.", details: details, members: names(grant))
     }
 }
 

@@ -86,6 +86,7 @@ package struct TimeRule: Sendable, CustomStringConvertible {
         let end = seconds(endText, max: 86_400)
         if !startText.isEmpty, start == nil { fields.report("start", "must be a time from 00:00 to 23:59") }
         if !endText.isEmpty, end == nil { fields.report("end", "must be a time from 00:00 to 24:00") }
+        if let start, start == end { fields.report("end", "must not be the start; a whole day is 00:00 to 24:00") }
         var json = JSONObject()
         json["days"] = names.map(JSON.strings)
         json["start"] = .string(startText)

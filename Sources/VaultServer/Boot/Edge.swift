@@ -48,8 +48,6 @@ struct Edge: HTTPResponder {
                 + [OpenAPIDocument.route(management)])
     }
 
-    private static let noRoute = "none"
-
     private enum Area { case sdk, management, wallet, open }
 
     func respond(to request: Request, context: EdgeContext) async throws -> Response {
@@ -57,7 +55,7 @@ struct Edge: HTTPResponder {
         let requestID = UUID().uuidString.lowercased()
         let origin = RequestOrigin(
             requestID: requestID, peer: peer(request, context.channel), trace: Self.trace(request))
-        var route = Self.noRoute
+        var route: String?
         var answer: Answer
         do {
             answer = try await dispatch(request, origin: origin, route: &route)
@@ -76,13 +74,14 @@ struct Edge: HTTPResponder {
         answer.headers.append((name: "X-Request-ID", value: requestID))
         let elapsed = (ContinuousClock.now - started) / .milliseconds(1)
         vault.metrics.countRequest(
-            method: request.method.rawValue, route: route == Self.noRoute ? nil : route, status: answer.status,
-            seconds: elapsed / 1000)
+            method: request.method.rawValue, route: route, status: answer.status, seconds: elapsed / 1000)
         // The template and not the path: paths of pages hold references that must not be guessable from a log.
         var line: Logger.Metadata = [
-            "request_id": "\(requestID)", "method": "\(request.method.rawValue.prefix(16))", "route": "\(route)",
+            "request_id": "\(requestID)", "method": "\(request.method.rawValue.prefix(16))",
+            "route": "\(route ?? "none")",
             "status": "\(answer.status)", "ms": "\(Int(elapsed.rounded()))",
         ]
+        if let code = answer.errorCode { line["error"] = "\(code.rawValue)" }
         if let trace = origin.trace { line["trace_id"] = "\(trace.traceID)" }
         logger.info("request", metadata: line)
         return response(answer)
@@ -98,7 +97,7 @@ struct Edge: HTTPResponder {
 
     // MARK: Dispatch
 
-    private func dispatch(_ request: Request, origin: RequestOrigin, route: inout String) async throws -> Answer {
+    private func dispatch(_ request: Request, origin: RequestOrigin, route: inout String?) async throws -> Answer {
         let target = request.head.path ?? ""
         let parts = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         guard let path = parts.first, path.hasPrefix("/") else {
@@ -142,9 +141,12 @@ struct Edge: HTTPResponder {
             }
             return try await handle(openMatch, exchange, Visitor(origin: origin), route: &route)
         case .management:
+            // Until it is known who asks, where is not told apart.
+            route = "/api/v1"
             let caller = try operatorCaller(exchange)
             return try await handle(management.match(method: method, path: path), exchange, caller, route: &route)
         case .sdk:
+            route = "/sdk"
             let signed = SignedRequest(method: method, target: target, headers: exchange.headers, body: exchange.body)
             let caller = try await vault.authenticate(signed, origin: origin)
             var answer: Answer
@@ -160,7 +162,7 @@ struct Edge: HTTPResponder {
     }
 
     private func handle<Caller>(
-        _ match: RouteTable<Caller>.Match, _ exchange: Exchange, _ caller: Caller, route: inout String
+        _ match: RouteTable<Caller>.Match, _ exchange: Exchange, _ caller: Caller, route: inout String?
     ) async throws -> Answer {
         switch match {
         case .route(let found, let parameters):

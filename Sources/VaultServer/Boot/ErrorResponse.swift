@@ -60,6 +60,7 @@ extension VaultError {
         object["hint"] = hint.map(JSON.string)
         if !details.isEmpty { object["details"] = .object(details) }
         var answer = Answer.json(object, status: code.status)
+        answer.errorCode = code
         answer.headers += rateLimit?.headers ?? []
         if let retryAfterSeconds { answer.headers.append((name: "Retry-After", value: String(retryAfterSeconds))) }
         return answer

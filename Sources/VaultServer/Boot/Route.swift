@@ -70,6 +70,8 @@ struct Answer: Sendable {
     var status: Int
     var headers: [(name: String, value: String)] = []
     var body: [UInt8] = []
+    /// The code of a refusal, for the log.
+    var errorCode: ErrorCode?
     /// Writes the body piece by piece instead; what it throws breaks the answer off.
     var stream: (@Sendable (_ write: ([UInt8]) async throws -> Void) async throws -> Void)?
 

@@ -57,7 +57,8 @@ package struct SallyportServer: Sendable {
         }
         var configuration = ServiceGroupConfiguration(
             services: [
-                RevocationWorker(vault: vault), AuditStreamWorker(vault: vault), Housekeeping(vault: vault),
+                RevocationWorker(vault: vault), AuditStreamWorker(vault: vault), AuditAnchors(vault: vault),
+                Housekeeping(vault: vault),
             ] + listeners,
             gracefulShutdownSignals: signals, logger: Self.quiet(logger))
         configuration.maximumGracefulShutdownDuration = .seconds(Self.shutdownSeconds)

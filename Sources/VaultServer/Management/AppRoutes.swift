@@ -38,18 +38,10 @@ extension ManagementRoutes {
                 let name = fields.optionalString("name", length: 1...200)
                 let websiteURL: String?? =
                     fields.isPresent("website_url") ? .some(fields.readWebAddress("website_url")) : nil
-                let changesRetention = fields.isPresent("audit_retention_days")
-                let days = fields.optionalInteger("audit_retention_days", in: Limits.auditRetentionDays)
                 try fields.finish()
-                if changesRetention { _ = try await vault.setAuditRetention(caller, exchange.appID, days: days) }
-                guard name != nil || websiteURL != nil || !changesRetention else {
-                    return .json(try vault.app(caller, exchange.appID).json)
-                }
                 return .json(try await vault.updateApp(caller, exchange.appID, name: name, websiteURL: websiteURL).json)
             }
-            .taking(body: [
-                .optional("name"), .optional("website_url"), .optional("audit_retention_days", .integer),
-            ]).answering("App"),
+            .taking(body: [.optional("name"), .optional("website_url")]).answering("App"),
             Route("POST", Self.app + "/archive", "Archive an app: its keys stop working") { caller, exchange in
                 try exchange.fields(.refused, allowsEmpty: true).finish()
                 return .json(try await vault.setAppArchived(caller, exchange.appID, true).json)
@@ -136,7 +128,6 @@ extension AppRecord {
             "website_url": .optional(websiteURL),
             "created_at": .string(createdAt.rfc3339), "archived_at": .optional(archivedAt),
             "status": archivedAt == nil ? "active" : "archived",
-            "audit_retention_days": auditRetentionDays.map { .integer($0) } ?? .null,
         ]
     }
 }

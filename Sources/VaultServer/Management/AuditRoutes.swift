@@ -8,7 +8,10 @@ import VaultStore
 
 extension ManagementRoutes {
     private static var filterNames: [String] {
-        ["from", "to", "event", "provider_id", "user_id", "grant_id", "agent_id", "decision", "request_id"]
+        [
+            "from", "to", "event", "provider_id", "user_id", "grant_id", "agent_id", "decision", "request_id",
+            "trace_id",
+        ]
     }
 
     var auditRoutes: [Route<OperatorCaller>] {
@@ -18,11 +21,13 @@ extension ManagementRoutes {
                 let paging = Paging(query, path: exchange.path, filter: try exchange.listFilter())
                 let filter = AuditFilter(query)
                 try query.finish()
-                let before = paging.position == .start ? Int64.max : paging.position.at
+                // By the last record's id: places among all records would tell how busy others are.
+                let last = paging.position == .start ? nil : paging.position.id
                 let records = try vault.auditRecords(
-                    caller, appID: exchange.appID, filter: filter, before: before, limit: paging.limit + 1)
+                    caller, appID: exchange.appID, filter: filter, before: last, limit: paging.limit + 1)
                 return paging.answer(
-                    records, position: { PagePosition(at: $0.position, id: "") }, json: { .object($0.json) })
+                    records, position: { PagePosition(at: 0, id: $0.record["id"]?.string ?? "") },
+                    json: { .object($0.json) })
             }
             .taking(query: Self.filterNames.map { .optional($0) }).answering(pagesOf: "AuditRecord"),
             Route("GET", Self.app + "/audit/export", "Export audit records, oldest first (csv, ndjson)") {
@@ -43,6 +48,21 @@ extension ManagementRoutes {
                     checkpoints, position: { PagePosition(at: $0.sequence, id: "") }, json: \.json)
             }
             .answering(pagesOf: "AuditCheckpoint"),
+            Route("GET", Self.app + "/audit/retention", "Read how many days audit records are kept") {
+                caller, exchange in
+                .json(Self.retention(try vault.auditRetention(caller, appID: exchange.appID)))
+            }
+            .answering("AuditRetention"),
+            Route("PUT", Self.app + "/audit/retention", "Set how many days audit records are kept; null is for ever") {
+                caller, exchange in
+                let fields = try exchange.fields(.refused)
+                let days = fields.optionalInteger("days", in: Limits.auditRetentionDays)
+                if !fields.isPresent("days") { fields.report("days", "is required; null is for ever") }
+                try fields.finish()
+                try await vault.setAuditRetention(caller, appID: exchange.appID, days: days)
+                return .json(Self.retention(days))
+            }
+            .taking(body: [.required("days", .integer)]).answering("AuditRetention"),
             Route("GET", Self.app + "/audit/{event_id}", "Read an audit record") { caller, exchange in
                 .json(try vault.auditRecord(caller, appID: exchange.appID, exchange.parameter("event_id")).json)
             }
@@ -54,6 +74,8 @@ extension ManagementRoutes {
             .taking(body: []).answering("AuditVerification"),
         ]
     }
+
+    private static func retention(_ days: Int64?) -> JSONObject { ["days": days.map { .integer($0) } ?? .null] }
 
     private func export(_ caller: OperatorCaller, _ exchange: Exchange) async throws -> Answer {
         let query = try exchange.queryFields()
@@ -93,6 +115,7 @@ extension AuditFilter {
         userID = query.readID("user_id", UserID.init)
         grantID = query.readID("grant_id", GrantID.init)
         requestID = query.optionalString("request_id", length: 1...64)
+        traceID = query.optionalString("trace_id", length: 1...64)
         agentID = query.readID("agent_id", Identifier<ActorNoun>.init)?.text
     }
 }
@@ -101,6 +124,7 @@ extension AuditRecord {
     /// The record as it was written, with its place in the chain and the caller's key prefix at the top level.
     fileprivate var json: JSONObject {
         var object = record
+        object["chain"] = .string(chain.name)
         object["sequence"] = .integer(sequence)
         object["hash"] = .string(Hex.encode(hash))
         object["key_prefix"] = record["principal"]?["key_prefix"] ?? .null
@@ -172,18 +196,31 @@ extension ManagementRoutes {
 }
 
 extension AuditStreamSettings {
+    /// What the message itself needs.
+    private static let ownHeaders: Set<String> = [
+        "content-type", "content-length", "content-encoding", "transfer-encoding", "host", "connection", "expect",
+    ]
+
     fileprivate init(_ fields: Fields) {
         if !fields.has("kind") { fields.report("kind", "is required") }
         let kind = fields.optionalChoice("kind", AuditStreamKind.self) ?? .webhook
         let url = fields.string("url")
         if !url.isEmpty {
-            do { _ = try WebAddress(url) } catch { fields.report("url", error.reason) }
+            do {
+                if try WebAddress(url).query != nil {
+                    fields.report("url", "must have no query: addresses are on record, and secrets belong into headers")
+                }
+            } catch {
+                fields.report("url", error.reason)
+            }
         }
         let headers = fields.optionalObject("headers")
         if headers != nil, kind == .webhook { fields.report("headers", "are for collectors; a webhook is signed") }
         let pairs = (headers?.members ?? []).compactMap { name, value -> (name: String, value: String)? in
-            guard let text = value.string, HeaderField.isToken(name), HeaderField.isValue(text) else {
-                fields.report("headers.\(name.prefix(64))", "must be a header field with a text")
+            guard let text = value.string, HeaderField.isToken(name), HeaderField.isValue(text),
+                !Self.ownHeaders.contains(name.lowercased())
+            else {
+                fields.report("headers.\(name.prefix(64))", "must be a header field of your own with a text")
                 return nil
             }
             return (name: name, value: text)

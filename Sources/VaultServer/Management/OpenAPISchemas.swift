@@ -1,11 +1,7 @@
 /// The members of every answer, by the name its routes give it. A member that is there always is required, if only as null.
 enum OpenAPISchemas {
     static let all: [(name: String, fields: [RouteField])] = [
-        (
-            "App",
-            required("id", "organization_id", "name", "website_url", "created_at", "archived_at", "status")
-                + [.required("audit_retention_days", .integer)]
-        ),
+        ("App", required("id", "organization_id", "name", "website_url", "created_at", "archived_at", "status")),
         ("APIKey", key), ("MintedAPIKey", key + [.required("api_key")]),
         (
             "DiscoveredIdentityProvider",
@@ -68,7 +64,7 @@ enum OpenAPISchemas {
         (
             "PolicyReplay",
             ["calls", "newly_denied", "newly_allowed"].map { .required($0, .integer) }
-                + [.required("changes", .objects)]
+                + [.required("is_complete", .boolean), .required("changes", .objects)]
         ),
         ("Policy", policy), ("PolicyOfProvider", [.required("provider_id"), .required("policy", .object)]),
         (
@@ -98,14 +94,15 @@ enum OpenAPISchemas {
             "AuditRecord",
             required(
                 "id", "occurred_at", "event", "decision", "request_id", "user_id", "grant_id", "provider_id", "method",
-                "url", "reason", "key_prefix")
+                "url", "reason", "key_prefix", "chain", "hash")
                 + [
                     .required("sequence", .integer), .required("principal", .object), .required("status", .integer),
-                    .required("latency_ms", .integer), .required("hash"), .optional("app_id"),
+                    .required("latency_ms", .integer), .optional("app_id"),
                     .optional("context", .object), .optional("peer"), .optional("details", .object),
                     .optional("trace_id"), .optional("span_id"),
                 ]
         ),
+        ("AuditRetention", [.required("days", .integer)]),
         ("AuditCheckpoint", required("chain", "created_at", "statement") + [.required("sequence", .integer)]),
         (
             "AuditStream",

@@ -45,7 +45,7 @@ extension ManagementRoutes {
             try query.finish()
             return paging.answer(
                 all: try vault.policies(caller, appID: exchange.appID), id: \.target,
-                json: { ["provider_id": .string($0.target), "policy": .object($0.document)] })
+                json: { ["provider_id": .string($0.target), "policy": $0.document.map(JSON.object) ?? .null] })
         }
         .answering(pagesOf: "PolicyOfProvider")
     }
@@ -122,6 +122,7 @@ extension ReplayOutcome {
     package var json: JSONObject {
         [
             "calls": .integer(calls), "newly_denied": .integer(newlyDenied), "newly_allowed": .integer(newlyAllowed),
+            "is_complete": .bool(isComplete),
             "changes": .array(changes.map { .object($0.json) }),
         ]
     }

@@ -43,7 +43,8 @@ class LocalServer:
     hangs_up_on_reuse = False
     """Answers one request a connection, and reads a second one without a word, as a server does that closes just then."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
+        """`port`: one that was chosen before; a free one when left out."""
         peer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -77,7 +78,7 @@ class LocalServer:
         class Server(ThreadingHTTPServer):
             request_queue_size = 256
 
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server(("127.0.0.1", port), Handler)
         self.host = f"127.0.0.1:{self._server.server_port}"
         self.origin = f"http://{self.host}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()

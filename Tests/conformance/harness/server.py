@@ -36,19 +36,25 @@ class Server:
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("SALLYPORT_")}
 
     def start(
-        self, descriptors: int | None = None, public_url: str | None = None, development: bool = True
+        self,
+        descriptors: int | None = None,
+        public_url: str | None = None,
+        development: bool = True,
+        trusted_proxies: str | None = None,
     ) -> None:
         """
         `descriptors`: how many files and connections the process may have open.
         `public_url`: what users reach it by, when that is another server in front of it.
+        `trusted_proxies`: whose word on a caller's address it takes.
         """
         command = [BINARY, "serve", "--listen", f"127.0.0.1:{self._port}", "--data-dir", self.data]
         command += ["--development"] if development else []
         command += ["--public-url", public_url] if public_url else []
         if descriptors is not None:
             command = ["prlimit", f"--nofile={descriptors}:{descriptors}", *command]
+        proxies = {"SALLYPORT_TRUSTED_PROXIES": trusted_proxies} if trusted_proxies else {}
         with self._stdout.open("wb") as stdout:
-            process = self._process = Process(command, self.log, stdout, env=self._environment)
+            process = self._process = Process(command, self.log, stdout, env={**self._environment, **proxies})
 
         said = "listening on"
         process.wait_until(lambda: said in self._stdout.read_text(), f"a line `{said} <url>` on standard output")
