@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 
 import pytest
+import requests
 from alter_sdk import PolicyViolationError
 
 from harness.prometheus import Figures, scrape
@@ -17,18 +18,22 @@ GUIDE = REPOSITORY / "docs/OPERATIONS.md"
 ALERTS = REPOSITORY / "docs/operations/alerts.yml"
 DASHBOARD = REPOSITORY / "docs/operations/dashboard.json"
 
-METRIC = re.compile(r"\b(?:sallyport|process)_[a-z]+(?:_[a-z]+)+\b")
-TABLE_ROW = re.compile(r"^\| `((?:sallyport|process)_\w+)` \| (\w+) \|([^|]*)\|", re.MULTILINE)
+METRIC = re.compile(r"\b(?:sallyport|process)_[a-z]+(?:_[a-z]+)*\b")
+TABLE_ROW = re.compile(r"^\| `((?:sallyport|process)_\w+)` \| (\w+) \|([^|]*)\|(.*)\|$", re.MULTILINE)
 SELECTOR = re.compile(r"\b((?:sallyport|process)_\w+)\{((?:[^\"}]|\"[^\"]*\")*)\}")
 MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"([^\"]*)\"")
 # What Prometheus itself adds to every sample.
 TARGET_LABELS = {"job", "instance"}
+# Labels of which a used server has every value that is asked for.
+CLOSED_LABELS = {"queue", "outcome", "route", "decision"}
 
 
 @pytest.fixture(scope="module")
 def figures(server, management) -> Figures:
     """A scrape of a server in which everything that is counted has happened."""
     world = World(server, management, idp_type="auth0")
+    for path in "/sdk/token", "/api/v1/apps":
+        assert requests.post(server.url + path, timeout=10).status_code == 401
     stream = Auth0Stream(world)
     world.oauth.expires_in = 30
     grant = world.connect(world.jwt())
@@ -74,7 +79,7 @@ def test_every_metric_that_is_named_is_there(figures, document):
 
 
 def test_the_table_has_every_metric_with_its_type_and_labels(figures):
-    table = {name: (kind, set(re.findall(r"`(\w+)`", named))) for name, kind, named in TABLE_ROW.findall(GUIDE.read_text())}
+    table = {name: (kind, set(re.findall(r"`(\w+)`", named))) for name, kind, named, _ in TABLE_ROW.findall(GUIDE.read_text())}
     has = labels(figures)
     assert table == {family: (kind, has[family]) for family, kind in figures.types.items()}
 
@@ -88,14 +93,31 @@ def test_every_selector_asks_for_labels_that_the_samples_have(figures):
         assert asked and asked <= has[name] | TARGET_LABELS, (name, matchers)
 
 
-def test_every_queue_that_is_asked_for_is_there(figures):
-    asked = {
-        value
+def values(figures: Figures, name: str, label: str) -> set[str]:
+    return {value for found, pairs in figures.samples for has, value in pairs if (found, has) == (name, label)}
+
+
+def test_the_guide_names_every_queue_and_outcome(figures):
+    meanings = {name: meaning for name, _, _, meaning in TABLE_ROW.findall(GUIDE.read_text())}
+    for name in figures.types:
+        for label in "queue", "outcome":
+            named = set(re.findall(r"`(\w+)`", meanings[name]))
+            assert values(figures, name, label) <= named, name
+
+
+def test_every_selector_asks_for_values_that_are_there(figures):
+    asked = [
+        (name, label, pattern)
         for name, matchers in SELECTOR.findall(expressions())
         for label, value in MATCHER.findall(matchers)
-        if name == "sallyport_queue_depth" and label == "queue"
-    }
-    assert asked and asked <= figures.label_values("queue")
+        if label in CLOSED_LABELS
+        for pattern in value.split("|")
+    ]
+    assert {label for _, label, _ in asked} == CLOSED_LABELS
+    for name, label, pattern in asked:
+        # A template's braces mean themselves.
+        pattern = pattern.replace("{", r"\{").replace("}", r"\}")
+        assert any(re.fullmatch(pattern, value) for value in values(figures, name, label)), (name, label, pattern)
 
 
 def test_every_panel_has_a_title_and_asks_for_something():
