@@ -9,7 +9,7 @@ import VaultStore
 struct AuditCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "audit", abstract: "The audit trail of this installation.",
-        subcommands: [Verify.self, Explain.self])
+        subcommands: [Verify.self, Checkpoint.self, Explain.self])
 
     struct Verify: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -23,7 +23,7 @@ struct AuditCommand: AsyncParsableCommand {
         @Argument(help: "An NDJSON export. - reads standard input.")
         var file: String?
 
-        @Option(help: "A saved checkpoint: the JWS itself, or the JSON that carried it as \"statement\".")
+        @Option(help: "Saved checkpoints: a JWS or its JSON in each line, or a page of them as the API answers it.")
         var checkpoint: String?
 
         @Option(help: "A saved copy of /.well-known/jwks.json, for whoever does not have the data folder.")
@@ -33,36 +33,51 @@ struct AuditCommand: AsyncParsableCommand {
 
         func run() async throws {
             if let file, checkpoint == nil || keys != nil {
-                return show(verify(file, against: savedCheckpoint(keySet: keys.map(LocalFile.readJSON))))
+                return verify(file, against: savedCheckpoints(keySet: keys.map(LocalFile.readJSON)))
             }
             let settings = InstallationOptions.settings(installation.input())
             try await LocalVault.use(settings) { vault in
-                let saved = savedCheckpoint(keySet: try keys.map(LocalFile.readJSON) ?? vault.publishedKeySet())
+                let saved = savedCheckpoints(keySet: try keys.map(LocalFile.readJSON) ?? vault.publishedKeySet())
                 if let file {
-                    show(verify(file, against: saved))
+                    verify(file, against: saved)
                 } else {
                     show(try await vault.verifyAudit(against: saved))
                 }
             }
         }
 
-        private func savedCheckpoint(keySet: JSON?) -> SavedCheckpoint? {
-            guard let checkpoint, let keySet else { return nil }
-            let bytes = LocalFile.read(checkpoint)
-            let statement =
-                (try? JSON(parsing: bytes))?["statement"]?.string
-                ?? String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
-            do { return try SavedCheckpoint(statement, keySet: keySet) } catch {
-                Terminal.exit(error: error.description, code: 1)
+        private func savedCheckpoints(keySet: JSON?) -> [SavedCheckpoint] {
+            guard let checkpoint, let keySet else { return [] }
+            let statements = Self.statements(in: LocalFile.read(checkpoint))
+            if statements.isEmpty { Terminal.exit(error: "\(checkpoint) holds no checkpoint.", code: 2) }
+            var saved: [SavedCheckpoint] = []
+            for statement in statements {
+                do { saved.append(try SavedCheckpoint(statement, keySet: keySet)) } catch {
+                    Terminal.exit(error: error.description, code: 1)
+                }
+            }
+            return saved
+        }
+
+        private static func statements(in bytes: [UInt8]) -> [String] {
+            if let items = (try? JSON(parsing: bytes))?["items"]?.array {
+                return items.compactMap { $0["statement"]?.string }
+            }
+            return String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isNewline).compactMap { line in
+                let text = line.trimmingCharacters(in: .whitespaces)
+                return text.isEmpty ? nil : (try? JSON(parsing: text))?["statement"]?.string ?? text
             }
         }
 
-        private func verify(_ file: String, against checkpoint: SavedCheckpoint?) -> AuditVerification {
-            var verification = AuditFileVerification(checkpoint: checkpoint)
+        private func verify(_ file: String, against checkpoints: [SavedCheckpoint]) {
+            var verification = AuditFileVerification(against: checkpoints)
             for line in LocalFile.lines(of: file) where !line.isEmpty {
-                if let broken = verification.read(line) { return broken }
+                if let broken = verification.read(line) { return show(broken) }
             }
-            return verification.finish()
+            show(verification.finish())
+            for (chain, span) in verification.spans.sorted(by: { $0.key.name < $1.key.name }) {
+                Terminal.print("\(Terminal.printable(chain.name)): records \(span.first) to \(span.last)")
+            }
         }
 
         private func show(_ verification: AuditVerification) {
@@ -72,6 +87,25 @@ struct AuditCommand: AsyncParsableCommand {
                 Terminal.exit(
                     error: "The audit chain does not hold at record \(sequence) of \(Terminal.printable(chain.name)): "
                         + "\(reason).", code: 1)
+            }
+        }
+    }
+
+    struct Checkpoint: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "checkpoint",
+            abstract: "Sign where every chain is now, and print it, a line each.",
+            discussion:
+                "Save the lines where this installation cannot write: `audit verify --checkpoint` takes them back.")
+
+        @OptionGroup var installation: InstallationOptions
+
+        func run() async throws {
+            let settings = InstallationOptions.settings(installation.input())
+            try await LocalVault.use(settings) { vault in
+                for checkpoint in try await vault.checkpointAll() {
+                    Terminal.print(JSON.object(checkpoint.json).text)
+                }
             }
         }
     }

@@ -69,17 +69,18 @@ extension Vault {
 
     // MARK: Verifying
 
-    /// Holds every chain of the installation against itself, its head, the last place that the key store knows, and a
-    /// checkpoint that somebody saved.
-    package func verifyAudit(against checkpoint: SavedCheckpoint? = nil) async throws -> AuditVerification {
+    /// Holds every chain of the installation against itself, its head, the last place that the key store knows, and checkpoints
+    /// that somebody saved.
+    package func verifyAudit(against saved: [SavedCheckpoint] = []) async throws -> AuditVerification {
         let anchors = try keys.auditAnchors()
-        let named = checkpoint.map { [$0.chain] } ?? []
-        var installation = progress(.installation, anchors: anchors, against: checkpoint)
+        let saved = saved.newest
+        var installation = progress(.installation, anchors: anchors, saved: saved)
         var total = try await verify(&installation)
-        let chains = Set(try read { try $0.auditChains() }).union(anchors.keys).union(named).union(installation.begun)
+        let chains = Set(try read { try $0.auditChains() }).union(anchors.keys).union(saved.keys).union(
+            installation.begun)
         for chain in chains.sorted(by: { $0.name < $1.name }) where chain != .installation {
             guard case .intact(let records) = total else { return total }
-            var progress = progress(chain, anchors: anchors, against: checkpoint)
+            var progress = progress(chain, anchors: anchors, saved: saved)
             let found = try await verify(&progress, wasBegun: installation.begun.contains(chain))
             guard case .intact(let more) = found else { return found }
             total = .intact(records: records + more)
@@ -93,20 +94,19 @@ extension Vault {
         let anchors = try keys.auditAnchors()
         let hasOldRecords = try read { try $0.hasRecordsOfOldChain(app.id) }
         if hasOldRecords {
-            var old = progress(.installation, anchors: anchors, against: nil)
+            var old = progress(.installation, anchors: anchors, saved: [:])
             let found = try await verify(&old)
             guard case .intact = found else { return found }
         }
         // That the app was created is on record, in one of the two.
-        var progress = progress(AuditChain(app.id), anchors: anchors, against: nil)
+        var progress = progress(AuditChain(app.id), anchors: anchors, saved: [:])
         return try await verify(&progress, wasBegun: !hasOldRecords)
     }
 
     private func progress(
-        _ chain: AuditChain, anchors: [AuditChain: AuditHead], against checkpoint: SavedCheckpoint?
+        _ chain: AuditChain, anchors: [AuditChain: AuditHead], saved: [AuditChain: AuditHead]
     ) -> AuditProgress {
-        let saved = checkpoint?.chain == chain ? checkpoint?.head : nil
-        return AuditProgress(chain: chain, witnesses: [anchors[chain], saved].compactMap(\.self))
+        AuditProgress(chain: chain, witnesses: [anchors[chain], saved[chain]].compactMap(\.self))
     }
 
     private func verify(_ progress: inout AuditProgress, wasBegun: Bool = false) async throws -> AuditVerification {

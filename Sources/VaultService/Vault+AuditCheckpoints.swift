@@ -24,7 +24,24 @@ package struct SavedCheckpoint: Sendable {
     }
 }
 
+extension [SavedCheckpoint] {
+    /// The newest of each chain: it states what those before it stated.
+    var newest: [AuditChain: AuditHead] {
+        Dictionary(map { ($0.chain, $0.head) }) { $0.sequence >= $1.sequence ? $0 : $1 }
+    }
+}
+
 extension Vault {
+    /// A checkpoint of every chain as it is now, for commands on the installation itself.
+    package func checkpointAll() async throws -> [AuditCheckpoint] {
+        var checkpoints: [AuditCheckpoint] = []
+        for chain in try read({ try $0.auditHeads() }).keys.sorted(by: { $0.name < $1.name }) {
+            try await checkpoint(chain)
+            checkpoints += try read { try $0.checkpoints(chain, before: .max, limit: 1) }
+        }
+        return checkpoints
+    }
+
     /// Newest first. The newest covers all records that there are when it is asked for.
     package func checkpoints(_ caller: OperatorCaller, appID: String, before sequence: Int64, limit: Int) async throws
         -> [AuditCheckpoint]

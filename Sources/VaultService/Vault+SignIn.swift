@@ -340,7 +340,7 @@ extension Vault {
         guard
             party?.string.map({ $0.utf8.elementsEqual(clientID.utf8) }) ?? (party == nil && claims.audiences.count == 1)
         else { throw SignInFailure(code: "jwt_validation_error", message: "The ID token is for another client.") }
-        let record = try await sync(claims, provider: provider, origin: origin)
+        let record = try await sync(claims, provider: provider, by: .browser, origin: origin)
         switch record.user.status {
         case .active: return record
         case .suspended: throw VaultError.userSuspended

@@ -34,7 +34,7 @@ extension Vault {
         let provider = try activeIdentityProvider(for: caller)
         let (_, claims) = try await verifiedClaims(
             token, provider: provider, audience: provider.audience, alternative: provider.signInClientID)
-        return try await sync(claims, provider: provider, origin: caller.origin)
+        return try await sync(claims, provider: provider, by: caller.principal, origin: caller.origin)
     }
 
     func activeIdentityProvider(for caller: AppCaller) throws -> IdentityProviderRecord {
@@ -89,9 +89,9 @@ extension Vault {
     /// Rewriting `last_seen_at` at every call would cost a commit that nobody needs.
     private static let lastSeenResolutionSeconds: Int64 = 60
 
-    func sync(_ claims: TokenClaims, provider: IdentityProviderRecord, origin: RequestOrigin) async throws
-        -> UserRecord
-    {
+    func sync(
+        _ claims: TokenClaims, provider: IdentityProviderRecord, by principal: AuditPrincipal, origin: RequestOrigin
+    ) async throws -> UserRecord {
         let time = now()
         let known = try read { transaction -> (record: UserRecord, hasSubject: Bool)? in
             guard let record = try Self.knownUser(claims, provider: provider, in: transaction) else { return nil }
@@ -126,8 +126,8 @@ extension Vault {
             try transaction.insertUser(created)
             try transaction.appendAudit(
                 AuditEntry(
-                    event: "user.created", principal: .system, occurredAt: time, requestID: origin.requestID,
-                    appID: provider.appID, userID: created.user.id), key: auditKey)
+                    event: "user.created", principal: principal, occurredAt: time, requestID: origin.requestID,
+                    trace: origin.trace, appID: provider.appID, userID: created.user.id), key: auditKey)
             return .success(created)
         }
         let record = try outcome.get()

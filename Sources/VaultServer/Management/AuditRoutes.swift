@@ -45,7 +45,7 @@ extension ManagementRoutes {
                 let checkpoints = try await vault.checkpoints(
                     caller, appID: exchange.appID, before: before, limit: paging.limit + 1)
                 return paging.answer(
-                    checkpoints, position: { PagePosition(at: $0.sequence, id: "") }, json: \.json)
+                    checkpoints, position: { PagePosition(at: $0.sequence, id: "") }, json: { .object($0.json) })
             }
             .answering(pagesOf: "AuditCheckpoint"),
             Route("GET", Self.app + "/audit/retention", "Read how many days audit records are kept") {
@@ -140,7 +140,7 @@ extension AuditRecord {
 }
 
 extension AuditCheckpoint {
-    fileprivate var json: JSON {
+    package var json: JSONObject {
         [
             "chain": .string(chain.name), "sequence": .integer(sequence), "created_at": .string(createdAt.rfc3339),
             "statement": .string(statement),
