@@ -127,6 +127,7 @@ extension Vault {
         await orReport("interrupted uses could not be closed") {
             try await closeInterruptedUses(startedBefore: time.adding(seconds: -Limits.openUseSecondsMax))
         }
+        await orReport("the ends of the audit trail could not be looked at") { try checkAuditEnds() }
         await orReport("checkpoints could not be made") { try await checkpointDueChains() }
         await orReport("audit records could not be pruned") { try await pruneAudit() }
     }

@@ -1,3 +1,4 @@
+import Logging
 import VaultAPI
 import VaultDomain
 import VaultStore
@@ -122,13 +123,25 @@ extension Vault {
     }
 
     /// Only the ends of the chains, which costs next to nothing: whether one was cut or rolled back.
-    func verifyAuditEnds() throws -> [AuditVerification] {
+    func checkAuditEnds() throws {
         let anchors = try keys.auditAnchors()
-        return try read { transaction in
-            let chains = Set(try transaction.auditHeads().keys).union(anchors.keys)
-            return try chains.sorted { $0.name < $1.name }.map {
-                try verifyAuditEnd($0, anchor: anchors[$0], in: transaction)
+        let found = try read { transaction in
+            try Set(try transaction.auditHeads().keys).union(anchors.keys).map {
+                ($0, try verifyAuditEnd($0, anchor: anchors[$0], in: transaction))
             }
+        }
+        for (chain, verification) in found { report(verification, of: chain) }
+    }
+
+    /// Says once that a chain does not hold, and keeps the figure of those that do not.
+    private func report(_ verification: AuditVerification, of chain: AuditChain) {
+        switch verification {
+        case .intact: metrics.setBroken(chain, false)
+        case .broken(_, let sequence, let reason):
+            guard metrics.setBroken(chain, true) else { return }
+            logger.critical(
+                "the audit trail does not hold",
+                metadata: ["chain": "\(chain.name)", "record": "\(sequence)", "reason": "\(reason)"])
         }
     }
 
@@ -158,18 +171,18 @@ extension Vault {
     /// not hold keeps the place that it had.
     package func noteAuditHeads() throws {
         let anchors = try keys.auditAnchors()
-        var broken = 0
         let moved = try read { transaction in
-            var moved = try transaction.auditHeads()
-            for chain in Set(moved.keys).union(anchors.keys) where moved[chain] != anchors[chain] {
-                if case .intact = try verifyAuditEnd(chain, anchor: anchors[chain], in: transaction) { continue }
-                moved[chain] = nil
-                broken += 1
+            let heads = try transaction.auditHeads()
+            return try Set(heads.keys).union(anchors.keys).filter { heads[$0] != anchors[$0] }.map {
+                ($0, heads[$0], try verifyAuditEnd($0, anchor: anchors[$0], in: transaction))
             }
-            return moved.filter { $0.value != anchors[$0.key] }
         }
-        metrics.setBrokenChains(broken)
-        try keys.setAuditAnchors(moved)
+        var noted: [AuditChain: AuditHead] = [:]
+        for (chain, head, verification) in moved {
+            report(verification, of: chain)
+            if case .intact = verification { noted[chain] = head }
+        }
+        try keys.setAuditAnchors(noted)
     }
 
     // MARK: Reports of apps

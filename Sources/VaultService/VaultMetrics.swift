@@ -78,7 +78,7 @@ package final class VaultMetrics: Sendable {
     private struct State {
         var counters: [Series: Int] = zeros
         var durations: [String: Histogram] = [:]
-        var brokenChains = 0
+        var brokenChains: Set<AuditChain> = []
     }
 
     private let state = Mutex(State())
@@ -109,12 +109,17 @@ package final class VaultMetrics: Sendable {
     func countRevocation(_ outcome: String) { count(.revocations, [outcome]) }
     func countStreamBatch(kind: String, isTaken: Bool) { count(.streamBatches, [kind, isTaken ? "taken" : "failed"]) }
 
-    /// Of the audit trail, when its ends were last looked at.
-    func setBrokenChains(_ count: Int) { state.withLock { $0.brokenChains = count } }
+    /// Of the audit trail, when its ends were last looked at. Whether that is news.
+    @discardableResult
+    func setBroken(_ chain: AuditChain, _ isBroken: Bool) -> Bool {
+        state.withLock { state in
+            isBroken ? state.brokenChains.insert(chain).inserted : state.brokenChains.remove(chain) != nil
+        }
+    }
 
     /// - Parameter queues: `nil` when the database does not answer.
     package func text(isReady: Bool, queues: QueueFigures?, now: Instant) -> String {
-        let (counters, durations, brokenChains) = state.withLock { ($0.counters, $0.durations, $0.brokenChains) }
+        let (counters, durations, brokenChains) = state.withLock { ($0.counters, $0.durations, $0.brokenChains.count) }
         var lines: [String] = []
         for family in Family.allCases {
             lines += Self.head(family.rawValue, family.help, "counter")

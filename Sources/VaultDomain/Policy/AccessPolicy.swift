@@ -55,9 +55,7 @@ package struct AccessPolicy: Sendable {
             })
     }
 
-    package var requiresApproval: Bool {
-        rules.contains { if case .requireApproval = $0 { true } else { false } }
-    }
+    package var requiresApproval: Bool { rules.contains(where: \.requiresApproval) }
 
     package var rateLimit: RateLimit? {
         for case .rateLimit(let limit) in rules { return limit }
@@ -99,6 +97,8 @@ package enum PolicyRule: Sendable {
         default: false
         }
     }
+
+    package var requiresApproval: Bool { if case .requireApproval = self { true } else { false } }
 
     package var name: String {
         switch self {
