@@ -3,7 +3,7 @@ SWIFT_BUILD = swift build --build-tests --explicit-target-dependency-import-chec
 PACKAGES = libsqlite3-dev libssl-dev zlib1g-dev pkg-config python3-venv tzdata gcc libc6-dev make git
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test conformance faults flood bench demo run format lint docs check clean
+.PHONY: help setup build test conformance faults flood bench bench-trail demo run format lint docs check clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -52,6 +52,13 @@ bench: setup ## Measure the release build; docs/BENCHMARKS.md has the figures
 	@# Sets the suite's environment up when it is not there.
 	@SALLYPORT_BIN=$(CURDIR)/.build/release/sallyport ./Tests/conformance/run.sh --collect-only -q >/dev/null
 	./scripts/bench-lifecycle
+	swift build --configuration release --product VaultBenchmarks
+	.build/release/VaultBenchmarks decisions
+
+bench-trail: setup ## Measure the verification of an audit trail of a million records; takes some minutes to fill it
+	swift build --configuration release --product sallyport
+	swift build --configuration release --product VaultBenchmarks
+	./scripts/bench-trail
 
 clean: ## Remove what was built
 	rm -rf .build .venv-conformance tmp
