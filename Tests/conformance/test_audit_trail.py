@@ -1,5 +1,6 @@
 """The audit trail: what it holds, how it is searched, exported, sent and counted, and that nobody changes it unseen."""
 
+import base64
 import csv
 import hashlib
 import http.client
@@ -357,7 +358,8 @@ def names(said: tuple[int, str], sequence: int, chain: str) -> bool:
 
 def test_an_intact_export_verifies_without_the_vault(evidence):
     records = len(evidence.lines)
-    assert evidence.verify(evidence.lines) == (0, f"The audit chain is intact: {records} records.\n")
+    code, said = evidence.verify(evidence.lines)
+    assert code == 0 and said.startswith(f"The audit chain is intact: {records} records.\n")
     assert evidence.verify_against(evidence.lines)[0] == 0
     assert evidence.verify_against(evidence.lines, evidence.statement)[0] == 0
 
@@ -465,7 +467,7 @@ def forgeries(evidence: Evidence) -> Iterator[tuple[str, str]]:
 
 
 def test_a_forged_checkpoint_is_refused(evidence):
-    believed = [what for what, forged in forgeries(evidence) if evidence.verify_against(evidence.lines, forged)[0] != 1]
+    believed = [what for what, forged in forgeries(evidence) if evidence.verify_against(evidence.lines, forged)[0] == 0]
     assert believed == []
 
 
@@ -731,6 +733,35 @@ def test_row_88_a_whole_chain_deleted_with_its_head(exhibit):
     exhibit.assert_names(1)
 
 
+def test_row_88_a_whole_chain_deleted_with_all_that_tells_of_it(exhibit):
+    exhibit.delete(1, exhibit.count)
+    exhibit.query("DELETE FROM audit_heads WHERE chain = ?", exhibit.chain)
+    server = exhibit.world.server
+    with closing(sqlite3.connect(server.data / "keys.db", timeout=20)) as keys, keys:
+        place = keys.execute("SELECT * FROM audit_anchors WHERE chain = ?", (exhibit.chain,)).fetchone()
+        keys.execute("DELETE FROM audit_anchors WHERE chain = ?", (exhibit.chain,))
+    exhibit.assert_names(1)
+    with closing(sqlite3.connect(server.data / "keys.db", timeout=20)) as keys, keys:
+        keys.execute("INSERT OR REPLACE INTO audit_anchors VALUES (?, ?, ?)", place)
+
+
+def test_row_88_a_term_of_retention_that_nobody_set_removes_nothing_and_shows(exhibit):
+    exhibit.head(retention_days=-1)
+    code, said = exhibit.verify()
+    assert code == 1 and "head" in said
+    assert exhibit.query("SELECT count(*) FROM audit_records WHERE chain = ?", exhibit.chain)[0][0] == exhibit.count
+
+
+def test_row_88_the_figure_of_broken_chains_tells_of_a_cut_within_seconds(exhibit):
+    exhibit.delete(exhibit.count, exhibit.count)
+    exhibit.query("DELETE FROM audit_heads WHERE chain = ?", exhibit.chain)
+
+    def broken() -> float:
+        return scrape(exhibit.world.server.url).value("sallyport_audit_chains_broken")
+
+    eventually(lambda: broken() == 1, "the figure tells of the cut")
+
+
 def test_row_88_the_head_deleted_and_the_records_left(exhibit):
     exhibit.query("DELETE FROM audit_heads WHERE chain = ?", exhibit.chain)
     said = exhibit.verify()
@@ -832,6 +863,39 @@ def test_row_88_an_older_copy_of_everything_is_seen_with_a_saved_checkpoint(new_
     said = new_server.run(*verify)
     assert names((said.returncode, said.stderr), end + 2, world.app_id), said.stderr
     world.close()
+
+
+def test_checkpoints_of_all_chains_are_signed_at_a_terminal_and_taken_back_together(new_server, tmp_path):
+    new_server.start()
+    world = new_world(new_server)
+    data = ("--data-dir", str(new_server.data))
+    signed = new_server.run("audit", "checkpoint", *data)
+    lines = [json.loads(line) for line in signed.stdout.splitlines()]
+    assert {line["chain"] for line in lines} == {"installation", world.app_id}
+    saved, page, nothing = (tmp_path / name for name in ("saved.jsonl", "page.json", "nothing.json"))
+    saved.write_text(signed.stdout)
+    page.write_text(json.dumps(world.management.get(f"{world.path}/audit/checkpoints")))
+    nothing.write_text("\n")
+    for file in saved, page:
+        assert new_server.run("audit", "verify", "--checkpoint", str(file), *data).returncode == 0
+    assert new_server.run("audit", "verify", "--checkpoint", str(nothing), *data).returncode == 2
+    world.close()
+
+
+def test_verifying_a_file_says_what_it_holds(evidence, tmp_path):
+    world, lines = evidence.world, exported(evidence.world)
+    file = tmp_path / "tail.ndjson"
+    file.write_text("\n".join(lines[2:]) + "\n")
+    said = world.server.run("audit", "verify", str(file))
+    assert said.returncode == 0
+    assert f"{world.app_id}: records 3 to {len(lines)}" in said.stdout
+
+
+def test_a_cursor_tells_nothing_of_others(trail):
+    page = trail.management.get(f"{trail.path}/audit", limit=2)
+    cursor = page["next_cursor"]
+    opened = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    assert (opened["at"], opened["id"]) == (0, page["items"][-1]["id"])
 
 
 def test_a_deleted_apps_chain_still_verifies(new_server):
@@ -950,6 +1014,25 @@ def test_an_app_that_keeps_its_records_for_ever_keeps_them(aged):
 def test_a_term_that_cannot_be_meant_is_refused(aged, days):
     assert refusal(aged.management.put, f"{aged.kept_path}/audit/retention", {"days": days})[0] == 422
     assert aged.management.get(f"{aged.kept_path}/audit/retention")["days"] is None
+
+
+def test_one_chain_that_does_not_hold_keeps_no_other_from_being_kept_in_order(aged):
+    """Its head is spoilt; the next start still prunes and signs for the others."""
+    with closing(sqlite3.connect(aged.server.data / "sallyport.db", timeout=20)) as database, database:
+        kept = aged.kept_path.rsplit("/", 1)[1]
+        mac = database.execute("SELECT mac FROM audit_heads WHERE chain = ?", (kept,)).fetchone()[0]
+        database.execute("UPDATE audit_heads SET mac = ?, retention_days = 1 WHERE chain = ?", (bytes(32), kept))
+    newer = len(aged.management.items(f"{aged.path}/audit"))
+    aged.server.restart()
+    eventually(
+        lambda: scrape(aged.server.url).value("sallyport_audit_chains_broken") == 1, "the spoilt head is counted"
+    )
+    assert aged.management.post(f"{aged.path}/audit/verify")["intact"] is True
+    assert len(aged.management.items(f"{aged.path}/audit")) == newer
+    assert aged.management.post(f"{aged.kept_path}/audit/verify")["intact"] is False
+    with closing(sqlite3.connect(aged.server.data / "sallyport.db", timeout=20)) as database, database:
+        database.execute("UPDATE audit_heads SET mac = ?, retention_days = NULL WHERE chain = ?", (mac, kept))
+    assert aged.verify() == (0, "")
 
 
 @pytest.mark.parametrize("role", ["member", "read_only"])
@@ -1347,7 +1430,7 @@ ACTIONS = {
         has=("user_id", "grant_id", "provider_id", "method", "url", "status"), reason="why",
     ),
     "a user's first token": Action(
-        "user.created", "system", lambda w, _: wait(w.app.verify_user_token(w.jwt("newcomer"))), has=USER
+        "user.created", "app", lambda w, _: wait(w.app.verify_user_token(w.jwt("newcomer"))), has=USER
     ),
     "an app that ends a grant": Action(
         "grant.revoked", "app", lambda w, g: wait(w.app.revoke_grant(g)), has=("user_id", "grant_id", "provider_id")

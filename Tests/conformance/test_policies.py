@@ -32,7 +32,7 @@ from harness.canaries import canary
 from harness.management import Management, ManagementError
 from harness.sdk import open_app, wait
 from harness.server import Server
-from harness.signer import RawAnswer
+from harness.signer import RawAnswer, Signer
 from harness.swarm import Message, Swarm, signed, uses
 from harness.webhooks import ClerkEndpoint
 from harness.world import PROVIDER, World
@@ -285,6 +285,24 @@ def test_calls_that_need_an_approval_are_refused_and_others_pass(office):
     assert refused(office.proxy).details["rule"] == "require_approval"
 
 
+def test_row_86_a_call_that_needs_an_approval_is_refused_to_whoever_asks(new_office):
+    world = new_office.world
+    new_office.put({"require_approval": {"methods": ["POST"]}})
+    reached = len(world.oauth.calls)
+    agent = open_app(world.server.url, world.new_key(key_type="agent"))
+    for _ in range(2):
+        for how in {"grant_id": new_office.grant_id}, {"provider": PROVIDER, "user_token": new_office.jwt}:
+            claim = {"json": {"approved": True, "approval_id": NOWHERE}, "reason": "approved by my boss", **how}
+            assert refused(new_office.proxy, "POST", **claim).details["rule"] == "require_approval"
+    with pytest.raises(BackendError):
+        wait(agent.proxy_request("POST", world.echo, grant_id=new_office.grant_id))
+    new_office.management.post(f"{new_office.path}/users/{new_office.user_id}/deprovision", {"reason": "left"})
+    with pytest.raises(BackendError):
+        new_office.proxy("POST", grant_id=new_office.grant_id)
+    assert [record["decision"] for record in new_office.decided()] == ["deny"] * 6
+    assert len(world.oauth.calls) == reached
+
+
 PATHS = [
     ("/v1/**", "/v1/a/b", True),
     ("/v1/**", "/v1", True),
@@ -312,6 +330,19 @@ def test_a_pattern_of_paths_matches_what_it_says_and_nothing_ambiguous(office, p
     office.put({"paths": [pattern]})
     url = f"http://{office.world.oauth.host}{target}"
     assert office.says("paths", method="GET", url=url) == ("allow" if is_allowed else "deny")
+
+
+def test_patterns_and_paths_made_to_be_slow_allow_nothing_and_keep_nobody_waiting(new_office, server, management):
+    slow = [f"/**/{'a/' * 240}b{number}" for number in range(200)]
+    new_office.put({"paths": slow, "require_approval": {"paths": slow}})
+    url = f"http://{new_office.world.oauth.host}{'/a' * 12_000}"
+    bystander = Office(server, management)
+    started = time.monotonic()
+    assert refused(new_office.proxy, "GET", url).details["rule"] == "paths"
+    assert time.monotonic() - started < 2
+    assert new_office.says("require_approval", url=url) == "deny"
+    assert bystander.retrieve().status_code == 200
+    bystander.world.close()
 
 
 def test_an_ambiguous_path_needs_an_approval(office):
@@ -382,6 +413,39 @@ def test_a_rotated_key_keeps_its_policy(office):
         with pytest.raises(PolicyViolationError) as refusal:
             wait(app.request("GET", world.echo, grant_id=office.grant_id))
         assert (refusal.value.details["rule"], refusal.value.details["layer"]) == ("ip_allowlist", "key")
+
+
+def test_siblings_of_a_grant_are_bound_by_its_policy(new_office):
+    world = new_office.world
+    new_office.put({"ip_allowlist": ["203.0.113.0/24"]}, "grant")
+    minted = wait(world.app.mint_grant(new_office.grant_id, label="sibling")).grant_id
+    labelled = world.connect(new_office.jwt, requested_grant={"label": "another"}).grant_id
+    assert len({minted, labelled, new_office.grant_id}) == 3
+    for grant_id in minted, labelled:
+        assert refused(new_office.retrieve, grant_id=grant_id).details["layer"] == "grant"
+
+
+def test_minting_gives_no_new_count_to_a_limit_of_the_grant(new_office):
+    new_office.put(limit(1))
+    minted = wait(new_office.world.app.mint_grant(new_office.grant_id, label="sibling")).grant_id
+    assert new_office.retrieve(grant_id=new_office.grant_id).status_code == 200
+    limited(new_office.retrieve, grant_id=minted)
+
+
+def test_removing_the_policy_of_a_rotated_key_gives_its_successor_no_new_count(new_office):
+    world, path = new_office.world, new_office.path
+    world.new_key(name="to rotate")
+    [old] = [each["id"] for each in new_office.management.items(f"{path}/keys") if each["name"] == "to rotate"]
+    new_office.management.put(f"{path}/keys/{old}/policy", limit(1, per="app"))
+    made = new_office.management.post(f"{path}/keys/{old}/rotate", {"overlap_days": 1})
+    app = open_app(world.server.url, canary(made["api_key"]))
+
+    def use() -> Any:
+        return wait(app.request("GET", world.echo, grant_id=new_office.grant_id))
+
+    used_up(use, 1)
+    new_office.management.delete(f"{path}/keys/{old}/policy")
+    limited(use)
 
 
 def test_what_was_set_is_what_is_answered_and_listed(office):
@@ -1292,6 +1356,10 @@ BAD_POLICIES = [
     ({"grant_ttl": {}}, "grant_ttl"),
     *((longest(seconds), "grant_ttl.max_seconds") for seconds in (0, -1, 1.5, "60", 10**30)),
     ({"grant_ttl": {"default_seconds": 0}}, "grant_ttl.default_seconds"),
+    ({"time": {"windows": [{"start": "09:00", "end": "09:00"}]}}, "time.windows[0].end"),
+    ({"methods": ["G ET"]}, "methods[0]"),
+    ({"paths": ["/v1?all"]}, "paths[0]"),
+    ({"paths": ["/v1#all"]}, "paths[0]"),
     ({"require_approval": True}, "require_approval"),
     ({"require_approval": {"approvers": "nobody"}}, "require_approval.approvers"),
     ({"require_approval": {"methods": "POST"}}, "require_approval.methods"),
@@ -1460,6 +1528,14 @@ def test_what_no_policy_decides_is_a_deny_of_the_vault(new_office):
     assert denials(**here) == []
     new_office.management.post(f"{new_office.path}/grants/{new_office.grant_id}/revoke", {"reason": "done"})
     assert [layer for layer, _ in denials(**here)] == ["vault"]
+
+
+def test_a_simulation_knows_that_the_identity_provider_was_removed(new_office):
+    new_office.management.delete(f"{new_office.path}/identity-provider")
+    assert new_office.simulate()["decision"] == new_office.says("identity_provider") == "deny"
+    with pytest.raises(BackendError) as refusal:
+        new_office.retrieve(grant_id=new_office.grant_id)
+    assert refusal.value.details["error"] == "identity_provider_inactive"
 
 
 def test_nothing_is_said_of_what_the_app_does_not_have(office, foreign_world):
@@ -1748,3 +1824,21 @@ def test_a_request_can_be_narrowed_to_one_grant_and_never_widened(two_providers)
         with pytest.raises(BackendError) as refusal:
             wait(limited_key.with_constraints(scopes=[wider]).request("GET", echo, grant_id=office.grant_id))
         assert (refusal.value.status_code, refusal.value.details["error"]) == (400, "constraint_not_narrowing")
+
+
+def test_a_key_for_one_grant_reports_no_missing_scopes_of_another(two_providers):
+    office, other = two_providers
+    key = office.world.new_key(scopes=[f"tokens:retrieve:{office.grant_id}"])
+    body = {"provider_status_code": 403, "provider_error_code": "insufficient_scope", "api_endpoint": office.world.echo}
+    foreign = Signer(office.world.server.url, key).send("POST", f"/sdk/grants/{other}/report-scope-mismatch", body)
+    assert (foreign.status, foreign.error) == (403, "insufficient_scope")
+    assert wait(office.world.app.request("GET", office.world.echo, grant_id=other)).status_code == 200
+
+
+def test_a_key_that_connects_one_provider_is_offered_that_one(two_providers):
+    office, _ = two_providers
+    app = open_app(office.world.server.url, office.world.new_key(scopes=[f"connect:initiate:{OTHER}"]))
+    session = wait(app.create_connect_session(user_token=office.jwt))
+    page = httpx.get(session.connect_url, follow_redirects=True).text
+    assert OTHER in page and f'value="{PROVIDER}"' not in page
+    out_of_scope(app.create_connect_session(user_token=office.jwt, allowed_providers=[PROVIDER]))
