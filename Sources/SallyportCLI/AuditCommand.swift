@@ -60,7 +60,8 @@ struct AuditCommand: AsyncParsableCommand {
         }
 
         private static func statements(in bytes: [UInt8]) -> [String] {
-            if let items = (try? JSON(parsing: bytes))?["items"]?.array {
+            if let whole = try? JSON(parsing: bytes), let object = whole.object {
+                let items = object["items"]?.array ?? [whole]
                 return items.compactMap { $0["statement"]?.string }
             }
             return String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isNewline).compactMap { line in

@@ -13,7 +13,7 @@ package struct ExportedAuditRecord: Sendable {
     let previousHash: [UInt8]
 
     /// Members beside those of the record itself.
-    fileprivate static let linkMembers = ["chain", "sequence", "previous_hash", "hash"]
+    static let linkMembers = ["chain", "sequence", "previous_hash", "hash"]
 
     /// The record as it was written, and its place in its chain.
     package var json: JSONObject {
@@ -119,87 +119,5 @@ extension Vault {
     fileprivate func previousHash(of record: AuditRecord, in transaction: Transaction) throws -> [UInt8] {
         if let hash = try transaction.auditHash(record.chain, record.sequence - 1) { return hash }
         return try transaction.auditEnds(record.chain, key: auditKey)?.start.hash ?? record.chain.origin.hash
-    }
-}
-
-// MARK: - Verifying a file
-
-/// Holds an exported file against itself, line by line, without the vault: changed, missing and reordered records show, and
-/// with saved checkpoints a cut end and an older state as well.
-package struct AuditFileVerification: Sendable {
-    /// What a file holds of one chain.
-    package struct Span: Sendable {
-        /// What its first record comes after.
-        fileprivate let start: AuditHead
-        fileprivate var end: AuditHead
-
-        package var first: Int64 { start.sequence + 1 }
-        package var last: Int64 { end.sequence }
-    }
-
-    private let saved: [AuditChain: AuditHead]
-    private var records: Int64 = 0
-    package private(set) var spans: [AuditChain: Span] = [:]
-
-    package init(against checkpoints: [SavedCheckpoint]) { saved = checkpoints.newest }
-
-    /// Reads one line. The answer is what does not fit, if anything; then the rest tells nothing more.
-    package mutating func read(_ line: String) -> AuditVerification? {
-        guard let object = (try? JSON(parsing: line))?.object, let name = object["chain"]?.string,
-            let sequence = object["sequence"]?.number?.integer,
-            let previousHash = object["previous_hash"]?.string.flatMap({ Hex.decode($0) }),
-            let hash = object["hash"]?.string.flatMap({ Hex.decode($0) })
-        else {
-            return .broken(
-                chain: AuditChain(name: "file"), sequence: records + 1, reason: "the line is no exported record")
-        }
-        let chain = AuditChain(name: name)
-        func broken(_ reason: String, at place: Int64? = nil) -> AuditVerification {
-            .broken(chain: chain, sequence: place ?? sequence, reason: reason)
-        }
-        if let end = spans[chain]?.end {
-            guard sequence > end.sequence else { return broken("the record is out of order") }
-            // In the chain of the installation those in between are of others.
-            if chain != .installation {
-                guard sequence == end.sequence + 1 else { return broken("the record is missing", at: end.sequence + 1) }
-                guard previousHash == end.hash else { return broken("the record does not follow the one before it") }
-            }
-        } else {
-            guard sequence > 1 || previousHash == chain.origin.hash else {
-                return broken("the record does not begin its chain")
-            }
-            let start = AuditHead(sequence: sequence - 1, hash: previousHash)
-            spans[chain] = Span(start: start, end: start)
-        }
-        var record = object
-        for member in ExportedAuditRecord.linkMembers { record[member] = nil }
-        guard hash == AuditChain.hash(previous: previousHash, sequence: sequence, record: JSON.object(record).text)
-        else { return broken("the record does not fit its hash") }
-        if let stated = saved[chain], stated.sequence == sequence, stated.hash != hash {
-            return broken("the record is not the one that the checkpoint states")
-        }
-        spans[chain]?.end = AuditHead(sequence: sequence, hash: hash)
-        records += 1
-        return nil
-    }
-
-    /// A checkpoint that the file does not reach, or begins after, cannot be held against it: that is no “holds”.
-    package func finish() -> AuditVerification {
-        for (chain, stated) in saved.sorted(by: { $0.key.name < $1.key.name }) {
-            func broken(_ sequence: Int64, _ reason: String) -> AuditVerification {
-                .broken(chain: chain, sequence: sequence, reason: reason)
-            }
-            guard let span = spans[chain], span.last >= stated.sequence else {
-                let end = spans[chain]?.last ?? 0
-                return broken(end + 1, "the file ends before the checkpoint, which states \(stated.sequence)")
-            }
-            guard span.start.sequence <= stated.sequence else {
-                return broken(span.first, "the file begins after the checkpoint, and cannot be held against it")
-            }
-            guard span.start.sequence < stated.sequence || span.start.hash == stated.hash else {
-                return broken(span.first, "the file does not go on where the checkpoint was")
-            }
-        }
-        return .intact(records: records)
     }
 }

@@ -133,7 +133,9 @@ extension Vault {
     }
 
     func orReport(_ message: String, _ work: () async throws -> Void) async {
-        do { try await work() } catch { logger.error("\(message)", metadata: ["error": "\(type(of: error))"]) }
+        do { try await work() } catch is CancellationError {} catch {
+            logger.error("\(message)", metadata: ["error": "\(type(of: error))"])
+        }
     }
 
     private func forgetExpired(at time: Instant) async throws {

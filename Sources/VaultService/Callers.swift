@@ -78,7 +78,7 @@ package struct AppCaller: Sendable {
         throw insufficientScope([scope])
     }
 
-    private func insufficientScope(_ needed: [String]) -> VaultError {
+    func insufficientScope(_ needed: [String]) -> VaultError {
         VaultError(
             .insufficientScope, "The key lacks the scope \(needed.joined(separator: " or ")).",
             members: [

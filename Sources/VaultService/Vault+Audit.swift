@@ -74,7 +74,7 @@ extension Vault {
     /// that somebody saved.
     package func verifyAudit(against saved: [SavedCheckpoint] = []) async throws -> AuditVerification {
         let anchors = try keys.auditAnchors()
-        let saved = saved.newest
+        let saved = saved.heads
         var installation = progress(.installation, anchors: anchors, saved: saved)
         var total = try await verify(&installation)
         let chains = Set(try read { try $0.auditChains() }).union(anchors.keys).union(saved.keys).union(
@@ -93,21 +93,23 @@ extension Vault {
     package func verifyAudit(_ caller: OperatorCaller, appID: String) async throws -> AuditVerification {
         let app = try app(caller, appID)
         let anchors = try keys.auditAnchors()
+        var begun: Set<AuditChain> = []
         let hasOldRecords = try read { try $0.hasRecordsOfOldChain(app.id) }
         if hasOldRecords {
             var old = progress(.installation, anchors: anchors, saved: [:])
             let found = try await verify(&old)
             guard case .intact = found else { return found }
+            begun = old.begun
         }
         // That the app was created is on record, in one of the two.
         var progress = progress(AuditChain(app.id), anchors: anchors, saved: [:])
-        return try await verify(&progress, wasBegun: !hasOldRecords)
+        return try await verify(&progress, wasBegun: !hasOldRecords || begun.contains(progress.chain))
     }
 
     private func progress(
-        _ chain: AuditChain, anchors: [AuditChain: AuditHead], saved: [AuditChain: AuditHead]
+        _ chain: AuditChain, anchors: [AuditChain: AuditHead], saved: [AuditChain: [AuditHead]]
     ) -> AuditProgress {
-        AuditProgress(chain: chain, witnesses: [anchors[chain], saved[chain]].compactMap(\.self))
+        AuditProgress(chain: chain, witnesses: (saved[chain] ?? []) + [anchors[chain]].compactMap(\.self))
     }
 
     private func verify(_ progress: inout AuditProgress, wasBegun: Bool = false) async throws -> AuditVerification {
@@ -127,7 +129,7 @@ extension Vault {
         let anchors = try keys.auditAnchors()
         let found = try read { transaction in
             try Set(try transaction.auditHeads().keys).union(anchors.keys).map {
-                ($0, try verifyAuditEnd($0, anchor: anchors[$0], in: transaction))
+                ($0, try verifyAnchor($0, anchor: anchors[$0], in: transaction))
             }
         }
         for (chain, verification) in found { report(verification, of: chain) }
@@ -145,7 +147,7 @@ extension Vault {
         }
     }
 
-    func verifyAuditEnd(_ chain: AuditChain, anchor: AuditHead?, in transaction: Transaction) throws
+    func verifyAnchor(_ chain: AuditChain, anchor: AuditHead?, in transaction: Transaction) throws
         -> AuditVerification
     {
         func broken(_ sequence: Int64, _ reason: String) -> AuditVerification {
@@ -174,7 +176,7 @@ extension Vault {
         let moved = try read { transaction in
             let heads = try transaction.auditHeads()
             return try Set(heads.keys).union(anchors.keys).filter { heads[$0] != anchors[$0] }.map {
-                ($0, heads[$0], try verifyAuditEnd($0, anchor: anchors[$0], in: transaction))
+                ($0, heads[$0], try verifyAnchor($0, anchor: anchors[$0], in: transaction))
             }
         }
         var noted: [AuditChain: AuditHead] = [:]

@@ -25,10 +25,8 @@ package struct SavedCheckpoint: Sendable {
 }
 
 extension [SavedCheckpoint] {
-    /// The newest of each chain: it states what those before it stated.
-    var newest: [AuditChain: AuditHead] {
-        Dictionary(map { ($0.chain, $0.head) }) { $0.sequence >= $1.sequence ? $0 : $1 }
-    }
+    /// All of them count: after a roll-back, a newer one states another history than an older one.
+    var heads: [AuditChain: [AuditHead]] { Dictionary(grouping: self, by: \.chain).mapValues { $0.map(\.head) } }
 }
 
 extension Vault {
@@ -36,7 +34,9 @@ extension Vault {
     package func checkpointAll() async throws -> [AuditCheckpoint] {
         var checkpoints: [AuditCheckpoint] = []
         for chain in try read({ try $0.auditHeads() }).keys.sorted(by: { $0.name < $1.name }) {
-            try await checkpoint(chain)
+            guard try await checkpoint(chain) else {
+                throw VaultError(.conflict, "The trail of \(chain.name) does not hold: nothing is signed over it.")
+            }
             checkpoints += try read { try $0.checkpoints(chain, before: .max, limit: 1) }
         }
         return checkpoints
@@ -47,19 +47,30 @@ extension Vault {
         -> [AuditCheckpoint]
     {
         let chain = AuditChain(try app(caller, appID).id)
-        if sequence == .max { try await checkpoint(chain) }
+        if sequence == .max { _ = try await checkpoint(chain) }
         return try read { try $0.checkpoints(chain, before: sequence, limit: limit) }
     }
 
-    /// States where the chain is, unless the last checkpoint says so already.
-    func checkpoint(_ chain: AuditChain) async throws {
+    /// States where the chain is, unless the last checkpoint says so already. `false` when the chain does not hold: a statement
+    /// would make another history look right.
+    func checkpoint(_ chain: AuditChain) async throws -> Bool {
+        let anchor = try keys.auditAnchors()[chain]
         let found = try read { transaction in
             (
-                ends: try transaction.auditEnds(chain, key: auditKey),
+                verification: try verifyAnchor(chain, anchor: anchor, in: transaction),
+                ends: try? transaction.auditEnds(chain, key: auditKey),
                 last: try transaction.checkpoints(chain, before: .max, limit: 1).first
             )
         }
-        guard let ends = found.ends, found.last?.sequence != ends.head.sequence else { return }
+        guard case .intact = found.verification else { return false }
+        guard let ends = found.ends else { return true }
+        // A row is believed as far as its signature goes.
+        if let statement = found.last?.statement,
+            let last = try? SavedCheckpoint(statement, keySet: publishedKeySet()), last.chain == chain,
+            last.head == ends.head
+        {
+            return true
+        }
         let time = now()
         var claims: JSONObject = [
             "iss": .string(configuration.publicURL), "iat": .integer(time.seconds), "chain": .string(chain.name),
@@ -71,6 +82,7 @@ extension Vault {
             chain: chain, sequence: ends.head.sequence, createdAt: time,
             statement: try signed(claims, type: SavedCheckpoint.type))
         try await write { try $0.insertCheckpoint(checkpoint, now: time) }
+        return true
     }
 
     /// An hour after the last one, where records have come since.
@@ -79,11 +91,11 @@ extension Vault {
         let chains = try read { transaction in
             try transaction.auditHeads().filter { chain, head in
                 guard let last = try transaction.checkpoints(chain, before: .max, limit: 1).first else { return true }
-                return last.createdAt < due && last.sequence != head.sequence
+                return (last.createdAt < due || last.createdAt > now()) && last.sequence != head.sequence
             }
         }
         for chain in chains.keys {
-            await orReport("a checkpoint could not be made") { try await checkpoint(chain) }
+            await orReport("a checkpoint could not be made") { _ = try await checkpoint(chain) }
         }
     }
 
@@ -110,8 +122,8 @@ extension Vault {
         }
     }
 
-    /// Removes what is older than each app wants to keep, a page at a time; each removal is itself on record. A chain that does
-    /// not hold keeps everything: what is removed from it would be missing as evidence.
+    /// Removes what is older than each app wants to keep, a page at a time; each removal is itself on record. Where a chain does
+    /// not hold, removal ends: what is removed from there on would be missing as evidence.
     func pruneAudit() async throws {
         for chain in try read({ try $0.auditChainsWithRetention() }) {
             await orReport("audit records could not be pruned") { try await prune(chain) }
@@ -126,8 +138,8 @@ extension Vault {
             let occurredAt = oldest.record["occurred_at"]?.string.flatMap(Instant.init(rfc3339:)), occurredAt < limit
         else { return }
         let anchor = try keys.auditAnchors()[chain]
-        guard case .intact = try read({ try verifyAuditEnd(chain, anchor: anchor, in: $0) }) else { return }
-        try await checkpoint(chain)
+        guard case .intact = try read({ try verifyAnchor(chain, anchor: anchor, in: $0) }) else { return }
+        _ = try await checkpoint(chain)
         let time = now()
         var removed = Limits.auditPage
         while removed == Limits.auditPage {

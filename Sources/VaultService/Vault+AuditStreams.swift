@@ -93,7 +93,7 @@ extension Vault {
     func startDueAuditStreams(_ start: (@escaping @Sendable () async -> Void) -> Void) async throws {
         for id in try read({ try $0.dueAuditStreams(now: now()) }) where await auditLanes.enter(id) {
             start {
-                do { try await sendAudit(id) } catch {
+                do { try await sendAudit(id) } catch is CancellationError {} catch {
                     logger.error("audit records could not be sent", metadata: ["error": "\(type(of: error))"])
                 }
                 await auditLanes.leave(id)

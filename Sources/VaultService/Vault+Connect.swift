@@ -116,6 +116,7 @@ extension Vault {
         // Where the app named none, those that are left are offered; where it did, each has to be allowed to key and person.
         if request.allowedProviders == nil {
             wanted.removeAll { !caller.scopes.allows("connect:initiate", anyOf: [$0]) }
+            if wanted.isEmpty { try caller.require("connect:initiate") }
         }
         for name in wanted { try caller.require("connect:initiate", instance: [name]) }
         let refusals = try wanted.map {

@@ -132,7 +132,7 @@ extension Vault {
             let ends = [terms.expiry(now: time, policy: .none), record.grant.expiresAt].compactMap(\.self)
             minted.expiresAt = ends.min()
             try transaction.insertGrant(minted, accountID: record.accountID)
-            // What restricts a grant restricts its siblings: the caller could choose among them.
+            // What restricts a grant now restricts its siblings: the caller could choose among them.
             try transaction.copyPolicy(
                 appID: caller.appID, layer: .grant, from: grantID.text, to: minted.id.text,
                 revision: PolicyRevisionID().text)
@@ -158,7 +158,7 @@ extension Vault {
             guard !caller.isAgentKey, let grantID = GrantID(id),
                 let record = try transaction.grant(grantID, appID: caller.appID)
             else { return false }
-            try caller.require("tokens:retrieve", instance: [record.grant.providerID, grantID.text])
+            try caller.require("tokens:retrieve", instance: [grantID.text, record.grant.providerID])
             // Only consent can heal the flag, and nobody consents to a secret of the app.
             if record.grant.kind == .oauth { try transaction.setScopeMismatch(grantID, true) }
             var entry = reported
@@ -168,7 +168,10 @@ extension Vault {
             try transaction.appendAudit(entry, key: auditKey)
             return true
         }
-        guard isFound else { throw VaultError(.grantNotFound, "No such grant.") }
+        guard isFound else {
+            try caller.require("tokens:retrieve", instance: [String(id.prefix(255))])
+            throw VaultError(.grantNotFound, "No such grant.")
+        }
     }
 
     // MARK: For operators
@@ -198,9 +201,7 @@ extension Vault {
     {
         let app = try app(caller, appID, toWrite: true)
         let grant = try grant(caller, appID: appID, id).grant
-        var entry = AuditEntry(
-            event: "grant.revoked", principal: caller.principal, occurredAt: now(), requestID: caller.origin.requestID,
-            appID: app.id, peer: caller.origin.peer?.description)
+        var entry = operatorEntry(caller, "grant.revoked", app: app)
         entry.reason = reason
         _ = try await revoke(grant, entry: entry, reason: reason)
         return try self.grant(caller, appID: appID, id)

@@ -199,11 +199,11 @@ extension Vault {
         }
         let address = try Self.destination(request)
         entry.url = address.text
-        let target = try read { try resolveGrant(caller, request, user: user, in: $0) }
+        let scope = Self.scope(of: mode)
+        let target = try read { try resolveGrant(caller, request, user: user, scope: scope, in: $0) }
         entry.grantID = target.grant.id
         entry.providerID = target.grant.providerID
         entry.userID = target.grant.userID
-        try caller.require(Self.scope(of: mode), instance: [target.grant.providerID, target.grant.id.text])
         let use = Use(
             mode: mode, appID: caller.appID, keyID: caller.keyID, grantID: target.grant.id,
             credentialID: target.grant.credentialID,

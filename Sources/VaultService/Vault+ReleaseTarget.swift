@@ -33,8 +33,17 @@ extension Vault {
     }
 
     func resolveGrant(
-        _ caller: AppCaller, _ request: ReleaseRequest, user: UserRecord?, in transaction: Transaction
+        _ caller: AppCaller, _ request: ReleaseRequest, user: UserRecord?, scope: String, in transaction: Transaction
     ) throws -> GrantRecord {
+        // A key for some grants or providers only learns nothing of the others, not even whether they are there.
+        func isInScope(_ grant: Grant) -> Bool {
+            caller.scopes.allows(scope, anyOf: [grant.providerID, grant.id.text])
+        }
+        func missing() -> VaultError {
+            let name = String((request.grantID ?? request.providerID ?? "").prefix(255))
+            return caller.scopes.allows(scope, anyOf: [name])
+                ? Self.grantNotFound(request) : caller.insufficientScope(["\(scope):\(name)"])
+        }
         if caller.isAgentKey {
             guard request.grantID == nil else { throw Self.grantNotFound(request) }
             throw VaultError(
@@ -46,27 +55,28 @@ extension Vault {
             throw VaultError.userDeprovisioned
         }
         if let text = request.grantID {
-            guard let id = GrantID(text), let record = try transaction.grant(id, appID: caller.appID) else {
-                throw Self.grantNotFound(request)
-            }
+            guard let id = GrantID(text), let record = try transaction.grant(id, appID: caller.appID),
+                isInScope(record.grant)
+            else { throw missing() }
             guard let user else { return record }
             if record.grant.principalType == .system {
                 throw VaultError(
                     .systemGrantUserTokenMismatch, "The grant belongs to the app itself, so no user token fits it.")
             }
-            guard record.grant.userID == user.user.id else { throw Self.grantNotFound(request) }
+            guard record.grant.userID == user.user.id else { throw missing() }
             return record
         }
         guard let providerID = request.providerID else { throw Self.grantNotFound(request) }
         let candidates = try transaction.candidateGrants(
             appID: caller.appID, providerID: providerID, principalType: user == nil ? .system : .user,
             userID: user?.user.id, account: request.account, label: request.label,
-            limit: Limits.ambiguousCandidatesMax + 1)
+            limit: Limits.ambiguousCandidatesMax + 1
+        ).filter { isInScope($0.grant) }
         // What is over fits only where nothing alive does: then the caller hears in which way it is over.
         let time = now()
         let live = candidates.filter { $0.grant.status(credential: $0.credential?.credential, now: time) == .active }
         let fitting = live.isEmpty ? candidates : live
-        guard let first = fitting.first else { throw Self.grantNotFound(request) }
+        guard let first = fitting.first else { throw missing() }
         guard fitting.count == 1 else { throw Self.ambiguous(fitting, request) }
         return first
     }

@@ -79,8 +79,6 @@ package struct AuditProgress: Sendable {
         end = chain.origin
         self.witnesses = witnesses
     }
-
-    package var isBroken: Bool { broken != nil }
 }
 
 /// What verification found.
@@ -191,21 +189,28 @@ extension Transaction {
     }
 
     /// Removes the oldest records of the chain that lie before `time`, at most `limit` of them, and never the last one. What
-    /// is left begins where they ended; how many there were.
+    /// is left begins where they ended; how many there were. Each is held against the chain first: whoever can write to the
+    /// database only must not make fresh evidence look old.
     package func pruneAudit(_ chain: AuditChain, before time: Instant, limit: Int, key: DigestKey) throws -> Int {
         guard var ends = try auditEnds(chain, key: key) else { return 0 }
         let oldest = try rows(
-            """
-            SELECT sequence, hash, occurred_at FROM audit_records WHERE chain = ?1 AND sequence < ?2
-            ORDER BY sequence LIMIT ?3
-            """, chain.name, ends.head.sequence, limit)
-        let old = try oldest.prefix { try $0.instant("occurred_at") < time }
-        guard let last = old.last else { return 0 }
-        let start = AuditHead(sequence: try last.integer("sequence"), hash: try last.blob("hash"))
-        try execute("DELETE FROM audit_records WHERE chain = ?1 AND sequence <= ?2", chain.name, start.sequence)
-        ends.start = start
+            "SELECT * FROM audit_records WHERE chain = ?1 AND sequence < ?2 ORDER BY sequence LIMIT ?3", chain.name,
+            ends.head.sequence, limit)
+        var count = 0
+        for row in oldest {
+            let sequence = try row.integer("sequence")
+            let record = try row.text("record")
+            let hash = AuditChain.hash(previous: ends.start.hash, sequence: sequence, record: record)
+            guard sequence == ends.start.sequence + 1, try row.blob("hash") == hash,
+                try Self.columnsAgree(row, record: record), try row.instant("occurred_at") < time
+            else { break }
+            ends.start = AuditHead(sequence: sequence, hash: hash)
+            count += 1
+        }
+        guard count > 0 else { return 0 }
+        try execute("DELETE FROM audit_records WHERE chain = ?1 AND sequence <= ?2", chain.name, ends.start.sequence)
         try setAuditEnds(ends, key: key)
-        return old.count
+        return count
     }
 
     // MARK: Reading
@@ -376,7 +381,7 @@ extension Transaction {
 
     // MARK: Checkpoints
 
-    /// Keeps a checkpoint. Of one hour only the last stays: each says all that those before it said.
+    /// Keeps a checkpoint, in place of another one at the same place. Of one hour only the last stays.
     package func insertCheckpoint(_ checkpoint: AuditCheckpoint, now: Instant) throws {
         let hour = now.milliseconds - now.milliseconds % 3_600_000
         try execute(
@@ -385,7 +390,7 @@ extension Transaction {
         try execute(
             """
             INSERT INTO audit_checkpoints (chain, sequence, created_at, statement) VALUES (?1, ?2, ?3, ?4)
-            ON CONFLICT (chain, sequence) DO NOTHING
+            ON CONFLICT (chain, sequence) DO UPDATE SET created_at = excluded.created_at, statement = excluded.statement
             """, checkpoint.chain.name, checkpoint.sequence, now, checkpoint.statement)
     }
 

@@ -169,6 +169,9 @@ struct ReleaseDecisionTests {
             ("/v1/item-*", "/v1/item-7", true), ("/v1/items", "/v2/items", false), ("/**/edit", "/a/b/edit", true),
             ("/v1/**", "/v1/../admin", false), ("/v1/**", "/v1/%2e%2e/admin", false), ("/v1/**", "/v1//admin", false),
             ("/v1/**", "/v1/a%2Fb", false), ("/v1/**", "/v1/a;b", false), ("/**", "/", true),
+            ("/v1/refunds", "/v1/%72efunds", true), ("/v1/caf\u{e9}", "/v1/caf%c3%A9", true),
+            ("/v1/a%20b", "/v1/a%20b", true),
+            ("/v1/a b", "/v1/a%20b", true), ("/v1/refunds", "/v1/%2572efunds", false), ("/v1/100%", "/v1/100%25", true),
         ] as [(String, String, Bool)])
     func paths(pattern: String, path: String, matches: Bool) {
         #expect((PathPattern.anyMatches([PathPattern(pattern)], RequestPath(path)) == true) == matches)

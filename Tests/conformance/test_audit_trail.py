@@ -800,10 +800,11 @@ def test_row_88_the_head_of_another_chain_put_in_place(exhibit):
 
 def test_row_88_nothing_is_signed_or_appended_upon_a_head_that_was_forged(exhibit, exhibited):
     world, _, _ = exhibited
+    signed = world.management.items(f"{world.path}/audit/checkpoints")
     exhibit.head(hash=b"\x00" * 32)
     status, _ = refusal(world.management.put, f"{world.path}/policies/{PROVIDER}", {"allowed_groups": ["eng"]})
     assert status >= 500
-    assert refusal(world.management.get, f"{world.path}/audit/checkpoints")[0] >= 500
+    assert world.management.items(f"{world.path}/audit/checkpoints") == signed, "those of before are still there"
     [(end,)] = exhibit.query("SELECT max(sequence) FROM audit_records WHERE chain = ?", exhibit.chain)
     assert end == exhibit.count
 
@@ -876,10 +877,38 @@ def test_checkpoints_of_all_chains_are_signed_at_a_terminal_and_taken_back_toget
     saved.write_text(signed.stdout)
     page.write_text(json.dumps(world.management.get(f"{world.path}/audit/checkpoints")))
     nothing.write_text("\n")
-    for file in saved, page:
+    pretty = tmp_path / "pretty.json"
+    pretty.write_text(json.dumps(lines[0], indent=2))
+    for file in saved, page, pretty:
         assert new_server.run("audit", "verify", "--checkpoint", str(file), *data).returncode == 0
     assert new_server.run("audit", "verify", "--checkpoint", str(nothing), *data).returncode == 2
     world.close()
+
+
+def test_checkpoints_of_all_chains_hold_an_export_of_one(evidence, tmp_path):
+    server = evidence.world.server
+    saved, file = tmp_path / "saved.jsonl", tmp_path / "export.ndjson"
+    saved.write_text(server.run("audit", "checkpoint", "--data-dir", str(server.data)).stdout)
+    file.write_text("\n".join(exported(evidence.world)) + "\n")
+    data = ("--data-dir", str(server.data))
+    assert server.run("audit", "verify", str(file), "--checkpoint", str(saved), *data).returncode == 0
+    file.write_text("\n".join(exported(evidence.world)[:-4]) + "\n")
+    assert server.run("audit", "verify", str(file), "--checkpoint", str(saved), *data).returncode == 1
+
+
+def test_a_line_that_nobody_could_export_is_refused_and_ends_nothing(evidence):
+    lines = [json.dumps({**json.loads(evidence.lines[0]), "sequence": -(2**63)})]
+    code, said = evidence.verify(lines)
+    assert (code, "no exported record" in said) == (1, True)
+
+
+def test_a_checkpoint_that_somebody_wrote_into_the_database_is_replaced(world):
+    statement = world.management.get(f"{world.path}/audit/checkpoints")["items"][0]["statement"]
+    with closing(sqlite3.connect(world.server.data / "sallyport.db", timeout=20)) as database, database:
+        database.execute("UPDATE audit_checkpoints SET statement = 'junk' WHERE chain = ?", (world.app_id,))
+    newest = world.management.get(f"{world.path}/audit/checkpoints")["items"][0]["statement"]
+    stated, signed_anew = (json.loads(base64.urlsafe_b64decode(each.split(".")[1] + "==")) for each in (statement, newest))
+    assert signed_anew["hash"] == stated["hash"]
 
 
 def test_verifying_a_file_says_what_it_holds(evidence, tmp_path):
@@ -1014,6 +1043,36 @@ def test_an_app_that_keeps_its_records_for_ever_keeps_them(aged):
 def test_a_term_that_cannot_be_meant_is_refused(aged, days):
     assert refusal(aged.management.put, f"{aged.kept_path}/audit/retention", {"days": days})[0] == 422
     assert aged.management.get(f"{aged.kept_path}/audit/retention")["days"] is None
+
+
+def test_fresh_records_made_to_look_old_are_not_removed(aged):
+    with closing(sqlite3.connect(aged.server.data / "sallyport.db", timeout=20)) as database, database:
+        before = database.execute("SELECT count(*) FROM audit_records WHERE chain = ?", (aged.app_id,)).fetchone()
+        kept = database.execute(
+            "SELECT sequence, occurred_at FROM audit_records WHERE chain = ?", (aged.app_id,)
+        ).fetchall()
+        database.execute("UPDATE audit_records SET occurred_at = 0 WHERE chain = ?", (aged.app_id,))
+        first, text = database.execute(
+            "SELECT sequence, record FROM audit_records WHERE chain = ? ORDER BY sequence LIMIT 1", (aged.app_id,)
+        ).fetchone()
+        old = json.dumps({**json.loads(text), "occurred_at": "2020-01-01T00:00:00Z"}, separators=(",", ":"))
+        database.execute(
+            "UPDATE audit_records SET record = ? WHERE chain = ? AND sequence = ?", (old, aged.app_id, first)
+        )
+    aged.server.restart()
+    time.sleep(1)
+    with closing(sqlite3.connect(aged.server.data / "sallyport.db", timeout=20)) as database, database:
+        after = database.execute("SELECT count(*) FROM audit_records WHERE chain = ?", (aged.app_id,)).fetchone()
+        for sequence, occurred_at in kept:
+            database.execute(
+                "UPDATE audit_records SET occurred_at = ? WHERE chain = ? AND sequence = ?",
+                (occurred_at, aged.app_id, sequence),
+            )
+        database.execute(
+            "UPDATE audit_records SET record = ? WHERE chain = ? AND sequence = ?", (text, aged.app_id, first)
+        )
+    assert after == before
+    assert aged.verify() == (0, "")
 
 
 def test_one_chain_that_does_not_hold_keeps_no_other_from_being_kept_in_order(aged):

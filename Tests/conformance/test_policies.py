@@ -332,6 +332,15 @@ def test_a_pattern_of_paths_matches_what_it_says_and_nothing_ambiguous(office, p
     assert office.says("paths", method="GET", url=url) == ("allow" if is_allowed else "deny")
 
 
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [("/v1/*:delete", "/v1/x%3Adelete"), ("/v1/caf%C3%A9", "/v1/caf%c3%a9"), ("/v1/%7Eu", "/v1/~u"), ("/a", "/%61")],
+)
+def test_an_encoding_is_no_way_around_an_approval(office, pattern, path):
+    office.put({"require_approval": {"paths": [pattern]}})
+    assert office.says("require_approval", url=f"http://{office.world.oauth.host}{path}") == "deny"
+
+
 def test_patterns_and_paths_made_to_be_slow_allow_nothing_and_keep_nobody_waiting(new_office, server, management):
     slow = [f"/**/{'a/' * 240}b{number}" for number in range(200)]
     new_office.put({"paths": slow, "require_approval": {"paths": slow}})
@@ -1824,6 +1833,20 @@ def test_a_request_can_be_narrowed_to_one_grant_and_never_widened(two_providers)
         with pytest.raises(BackendError) as refusal:
             wait(limited_key.with_constraints(scopes=[wider]).request("GET", echo, grant_id=office.grant_id))
         assert (refusal.value.status_code, refusal.value.details["error"]) == (400, "constraint_not_narrowing")
+
+
+def test_a_key_for_one_provider_learns_nothing_of_other_grants(two_providers):
+    office, other = two_providers
+    app = open_app(office.world.server.url, office.world.new_key(scopes=[f"tokens:retrieve:{PROVIDER}"]))
+    told = [out_of_scope(app.request("GET", office.world.echo, grant_id=asked)) for asked in (other, NOWHERE)]
+    assert [refusal.missing for refusal in told] == [[f"tokens:retrieve:{asked}"] for asked in (other, NOWHERE)]
+    assert len({refusal.message.replace(other, NOWHERE) for refusal in told}) == 1
+
+
+def test_a_key_that_connects_no_provider_of_the_app_opens_no_session(two_providers):
+    office, _ = two_providers
+    app = open_app(office.world.server.url, office.world.new_key(scopes=["connect:initiate:gone"]))
+    out_of_scope(app.create_connect_session(user_token=office.jwt))
 
 
 def test_a_key_for_one_grant_reports_no_missing_scopes_of_another(two_providers):

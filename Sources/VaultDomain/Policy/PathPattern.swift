@@ -2,11 +2,11 @@
 
 /// The path of a call, cut up once for every pattern that asks.
 package struct RequestPath: Sendable {
+    /// Without percent-encoding: `%72` is an `r` to every server, and `%C3%A9` an `é`.
     fileprivate private(set) var segments: [[UInt8]] = []
     /// A path with dot segments, doubled slashes, parameters or encoded separators is read differently by different servers.
     fileprivate private(set) var isAmbiguous: Bool
 
-    /// What needs no encoding is compared without it: `%72` is an `r` to every server (RFC 3986 §6.2.2.2).
     package init(_ path: String) {
         let bytes = Array(path.utf8)
         isAmbiguous = bytes.first != UInt8(ascii: "/")
@@ -19,19 +19,17 @@ package struct RequestPath: Sendable {
             case UInt8(ascii: "/"):
                 if index > 1, segment.isEmpty { isAmbiguous = true }
                 finish(&segment)
-            case UInt8(ascii: ";"):
-                isAmbiguous = true
-                segment.append(byte)
             case UInt8(ascii: "%"):
-                let decoded = index + 1 < bytes.count ? Self.decoded(bytes[index], bytes[index + 1]) : nil
-                if let decoded, "/\\.".utf8.contains(decoded) { isAmbiguous = true }
-                guard let decoded, Self.isUnreserved(decoded) else {
+                guard let decoded = PercentEncoding.byte(in: bytes, at: index) else {
                     segment.append(byte)
                     continue
                 }
+                if "/\\.;".utf8.contains(decoded) { isAmbiguous = true }
                 segment.append(decoded)
                 index += 2
-            default: segment.append(byte)
+            default:
+                if byte == UInt8(ascii: ";") { isAmbiguous = true }
+                segment.append(byte)
             }
         }
         finish(&segment)
@@ -43,9 +41,15 @@ package struct RequestPath: Sendable {
         segments.append(segment)
         segment.removeAll(keepingCapacity: true)
     }
+}
 
-    private static func decoded(_ high: UInt8, _ low: UInt8) -> UInt8? {
-        guard let high = digit(high), let low = digit(low) else { return nil }
+/// RFC 3986 §2.1.
+private enum PercentEncoding {
+    /// What the two digits at `index` stand for.
+    static func byte(in bytes: [UInt8], at index: Int) -> UInt8? {
+        guard index + 1 < bytes.count, let high = digit(bytes[index]), let low = digit(bytes[index + 1]) else {
+            return nil
+        }
         return high << 4 | low
     }
 
@@ -55,13 +59,6 @@ package struct RequestPath: Sendable {
         case 0x41...0x46: byte - 0x41 + 10
         case 0x61...0x66: byte - 0x61 + 10
         default: nil
-        }
-    }
-
-    private static func isUnreserved(_ byte: UInt8) -> Bool {
-        switch byte {
-        case 0x30...0x39, 0x41...0x5A, 0x61...0x7A: true
-        default: "-._~".utf8.contains(byte)
         }
     }
 }
@@ -80,8 +77,27 @@ package struct PathPattern: Sendable {
     package init(_ text: String) {
         self.text = text
         segments = text.split(separator: "/", omittingEmptySubsequences: true).map { part in
-            part == "**" ? .anySegments : part.contains("*") ? .pattern(Array(part.utf8)) : .literal(Array(part.utf8))
+            part == "**"
+                ? .anySegments : part.contains("*") ? .pattern(Self.decoded(part)) : .literal(Self.decoded(part))
         }
+    }
+
+    /// What may stand encoded in a pattern; an encoded `*` or separator could not be told from a real one, and is refused when
+    /// the pattern is written.
+    private static func decoded(_ part: Substring) -> [UInt8] {
+        let bytes = Array(part.utf8)
+        var decoded: [UInt8] = []
+        var index = 0
+        while index < bytes.count {
+            if bytes[index] == UInt8(ascii: "%"), let byte = PercentEncoding.byte(in: bytes, at: index + 1) {
+                decoded.append(byte)
+                index += 3
+            } else {
+                decoded.append(bytes[index])
+                index += 1
+            }
+        }
+        return decoded
     }
 
     /// Whether one of the patterns matches; `nil` where it cannot be decided: the path is ambiguous, or path and patterns are

@@ -61,8 +61,13 @@ enum PolicyDocument {
         for (index, path) in (paths ?? []).enumerated() where !path.hasPrefix("/") {
             fields.report("paths[\(index)]", "must begin with a slash")
         }
-        for (index, path) in (paths ?? []).enumerated() where path.contains("?") || path.contains("#") {
-            fields.report("paths[\(index)]", "must be a path alone: queries are not looked at")
+        for (index, path) in (paths ?? []).enumerated() {
+            let lower = path.lowercased()
+            if path.contains("?") || path.contains("#") {
+                fields.report("paths[\(index)]", "must be a path alone: queries are not looked at")
+            } else if path.contains(";") || ["%2a", "%2e", "%2f", "%3b", "%5c"].contains(where: lower.contains) {
+                fields.report("paths[\(index)]", "must not hold a semicolon, or an encoded star, dot or separator")
+            }
         }
         return paths
     }
