@@ -70,6 +70,7 @@ let package = Package(
                 hummingbirdCore, hummingbirdTLS,
                 httpTypes, logging, nioCore, nioHTTP1, nioPosix, nioSSL, serviceLifecycle, unixSignals,
             ],
+            resources: [.embedInCode("Assets")],
             swiftSettings: settings),
         .target(
             name: "DevelopmentPeers",

@@ -47,6 +47,8 @@ package enum DeliveryNoun {}
 package enum DeprovisioningNoun {}
 package enum PolicyRevisionNoun {}
 package enum AuditStreamNoun {}
+package enum PortalSessionNoun {}
+package enum InvitationNoun {}
 
 package typealias OrganizationID = Identifier<OrganizationNoun>
 package typealias OperatorID = Identifier<OperatorNoun>
@@ -68,3 +70,5 @@ package typealias DeliveryID = Identifier<DeliveryNoun>
 package typealias DeprovisioningID = Identifier<DeprovisioningNoun>
 package typealias PolicyRevisionID = Identifier<PolicyRevisionNoun>
 package typealias AuditStreamID = Identifier<AuditStreamNoun>
+package typealias PortalSessionID = Identifier<PortalSessionNoun>
+package typealias InvitationID = Identifier<InvitationNoun>

@@ -13,7 +13,22 @@ package enum SitePath: Sendable {
     case walletRevoke(String)
     case walletSignOut
     case identityProviderWebhook(String)
-    case stylesheet
+    case asset(String)
+    case portal
+    case portalSetup(String)
+    case portalSignIn
+    case portalSignInStart
+    case portalSignInCallback
+    case portalSignOut
+    case portalInvitation(String)
+    case portalAccount
+    case portalOrganizations
+    case portalOrganization(String)
+    case portalApps
+    /// A page of an app: `""` is its overview.
+    case portalApp(String, String)
+    case appStyle(String)
+    case appLogo(String)
 
     package var path: String {
         switch self {
@@ -28,7 +43,21 @@ package enum SitePath: Sendable {
         case .walletRevoke(let grantID): "/wallet/connections/" + grantID + "/revoke"
         case .walletSignOut: "/wallet/sign-out"
         case .identityProviderWebhook(let endpointID): "/webhooks/idp/" + endpointID
-        case .stylesheet: "/assets/sallyport.css"
+        case .asset(let name): "/assets/" + name
+        case .portal: "/portal"
+        case .portalSetup(let token): "/portal/setup/" + token
+        case .portalSignIn: "/portal/sign-in"
+        case .portalSignInStart: "/portal/sign-in/start"
+        case .portalSignInCallback: "/portal/sign-in/callback"
+        case .portalSignOut: "/portal/sign-out"
+        case .portalInvitation(let token): "/portal/invitations/" + token
+        case .portalAccount: "/portal/account"
+        case .portalOrganizations: "/portal/organizations"
+        case .portalOrganization(let id): "/portal/organizations/" + id
+        case .portalApps: "/portal/apps"
+        case .portalApp(let id, let page): "/portal/apps/" + id + (page.isEmpty ? "" : "/" + page)
+        case .appStyle(let appID): "/branding/" + appID + "/style.css"
+        case .appLogo(let appID): "/branding/" + appID + "/logo"
         }
     }
 }

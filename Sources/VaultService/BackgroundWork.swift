@@ -145,6 +145,8 @@ extension Vault {
             try transaction.deleteExpiredConnectRows(now: time)
             try transaction.deleteExpiredSignInRows(now: time)
             try transaction.deleteExpiredWalletSessions(now: time)
+            try transaction.deleteExpiredPortalRows(
+                now: time, failuresBefore: time.adding(seconds: -Limits.signInFailureLifeSeconds))
             try transaction.deleteIgnoredDeliveries(
                 receivedBefore: time.adding(seconds: -Limits.ignoredDeliveryLifeSeconds))
         }

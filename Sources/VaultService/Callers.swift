@@ -24,9 +24,17 @@ package struct OperatorCaller: Sendable {
     package let operatorID: OperatorID
     package let email: String
     package let roles: [OrganizationID: MembershipRole]
+    /// Whether it came with a token that changes nothing.
+    package let isReadOnly: Bool
+    /// The session of the Portal it came with.
+    package let sessionID: PortalSessionID?
     package let origin: RequestOrigin
 
     var principal: AuditPrincipal { .operatorAccount(operatorID) }
+
+    func requireWrite() throws {
+        guard !isReadOnly else { throw VaultError(.forbidden, "This token may only read.") }
+    }
 }
 
 /// An app or agent whose signed request was verified.

@@ -34,6 +34,20 @@ package enum Limits {
     package static let signInSessionSeconds: Int64 = 600
     /// A session of the Wallet: a working day, whatever happens in it.
     package static let walletSessionSeconds: Int64 = 43_200
+    /// The one-time address for the first operator (behaviour contract, “First operator”).
+    static let setupAddressSeconds: Int64 = 1800
+    static let invitationSeconds: Int64 = 7 * 86_400
+    /// A session of the Portal: half a day, and two hours without a page.
+    package static let portalSessionSeconds: Int64 = 43_200
+    static let portalIdleSeconds: Int64 = 7200
+    /// How often it is noted that a session or token is used: a write for every page would be many.
+    static let portalSeenSeconds: Int64 = 60
+    /// After this long without another one, failed sign-ins are forgotten.
+    static let signInFailureLifeSeconds: Int64 = 86_400
+    /// Of a password. The upper bound only ends what is none (NIST SP 800-63B asks for 64 at least).
+    package static let passwordCharacters = 12...1000
+    /// Passwords that wait to be worked on, 0.2 s each.
+    static let passwordsWaitingMax = 30
     /// The way through the identity provider's sign-out and back, good for a reload.
     package static let logoutStateSeconds: Int64 = 3600
     /// The longest that a poll is held (wire contract §4.8), and how often a held one looks.

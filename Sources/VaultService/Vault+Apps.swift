@@ -14,8 +14,11 @@ extension Vault {
         guard let appID = AppID(id), let app = try read({ try $0.app(appID) }),
             let role = caller.roles[app.organizationID]
         else { throw Self.notFound }
-        guard !toWrite || role != .readOnly else {
-            throw VaultError(.forbidden, "Your role in this organization is read-only.")
+        if toWrite {
+            try caller.requireWrite()
+            guard role != .readOnly else {
+                throw VaultError(.forbidden, "Your role in this organization is read-only.")
+            }
         }
         return app
     }
@@ -38,6 +41,7 @@ extension Vault {
     package func createApp(_ caller: OperatorCaller, name: String, websiteURL: String?, organizationID: OrganizationID?)
         async throws -> AppRecord
     {
+        try caller.requireWrite()
         if let organizationID, caller.roles[organizationID] == nil { throw Self.notFound }
         let writable = caller.roles.filter { $0.value != .readOnly }.keys.sorted { $0.text < $1.text }
         guard let organization = writable.first(where: { organizationID == nil || $0 == organizationID }) else {

@@ -3,7 +3,7 @@ import VaultCrypto
 import VaultDomain
 import VaultStore
 
-// Operators and their personal access tokens.
+// Operator accounts: how one is made, by the command line, at the one-time setup address, or with an invitation.
 
 package struct CreatedOperator: Sendable {
     package let operatorID: OperatorID
@@ -13,61 +13,124 @@ package struct CreatedOperator: Sendable {
 }
 
 extension Vault {
-    static let tokenPrefix = "alter_pat_"
-
     /// An operator with an organization of its own (management contract, “Details”).
-    package func createOperator(email: String, withToken: Bool) async throws -> CreatedOperator {
-        let address = email.trimmingWhitespace().lowercased()
-        guard Self.isPlausibleEmail(address) else { throw VaultError.validation("email", "must be an e-mail address") }
+    package func createOperator(email: String, password: Secret? = nil, withToken: Bool) async throws -> CreatedOperator
+    {
+        let address = try Self.emailAddress(email)
+        var hash: PasswordHash?
+        if let password { hash = try await hashed(password, email: address) }
+        let stored = hash
         let created = now()
-        let operatorID = OperatorID()
-        let organizationID = OrganizationID()
-        let token = withToken ? Secret(Self.tokenPrefix + RandomBytes.token()) : nil
-        let digest = token.map { digestKey.digest($0.revealed()) }
-        let auditKey = auditKey
-        let entry = AuditEntry(
-            event: "operator.created", principal: .system, occurredAt: created,
-            details: ["operator_id": operatorID.json, "organization_id": organizationID.json])
+        let result = CreatedOperator(
+            operatorID: OperatorID(), organizationID: OrganizationID(),
+            token: withToken ? Secret(Self.tokenPrefix + RandomBytes.token()) : nil)
+        let digest = result.token.map { digestKey.digest($0.revealed()) }
         let isNew = try await write { transaction in
             guard try transaction.operatorAccount(email: address) == nil else { return false }
-            try transaction.insertOrganization(id: organizationID, name: address, now: created)
-            try transaction.insertOperator(id: operatorID, email: address, now: created)
-            try transaction.insertMembership(organizationID: organizationID, operatorID: operatorID, role: .admin)
+            try self.insertOperator(result, email: address, password: stored, now: created, in: transaction)
             if let digest {
                 try transaction.insertPersonalAccessToken(
-                    id: PersonalAccessTokenID(), operatorID: operatorID, name: "first token", digest: digest,
-                    now: created,
-                    expiresAt: nil)
+                    AccessTokenRecord(
+                        id: PersonalAccessTokenID(), name: "first token", scopes: Self.tokenScopes, createdAt: created,
+                        expiresAt: nil), operatorID: result.operatorID, digest: digest)
             }
-            try transaction.appendAudit(entry, key: auditKey)
             return true
         }
         guard isNew else { throw VaultError(.conflict, "An operator with this e-mail address exists.") }
-        return CreatedOperator(operatorID: operatorID, organizationID: organizationID, token: token)
+        return result
     }
 
-    /// The operator of a personal access token.
-    package func authenticateOperator(token: String, origin: RequestOrigin) throws -> OperatorCaller {
-        guard token.hasPrefix(Self.tokenPrefix), token.utf8.count < 128 else { throw Self.unauthenticated }
-        let digest = digestKey.digest(token)
-        let found = try read { transaction -> OperatorCaller? in
-            guard let account = try transaction.operatorAccount(tokenDigest: digest, now: now()) else { return nil }
-            return OperatorCaller(
-                operatorID: account.id, email: account.email, roles: try transaction.memberships(of: account.id),
-                origin: origin)
+    /// The account, its organization and their record. No setup address works from here on.
+    private func insertOperator(
+        _ created: CreatedOperator, email: String, password: PasswordHash?, now: Instant, in transaction: Transaction
+    ) throws {
+        try transaction.insertOrganization(id: created.organizationID, name: email, now: now)
+        try transaction.insertOperator(id: created.operatorID, email: email, now: now)
+        if let password { try transaction.setOperatorPassword(created.operatorID, password.text) }
+        try transaction.insertMembership(
+            organizationID: created.organizationID, operatorID: created.operatorID, role: .admin)
+        try transaction.deleteSetupAddresses()
+        try transaction.appendAudit(
+            AuditEntry(
+                event: "operator.created", principal: .system, occurredAt: now,
+                details: [
+                    "operator_id": created.operatorID.json, "organization_id": created.organizationID.json,
+                ]), key: auditKey)
+    }
+
+    // MARK: The first operator
+
+    private func setupDigest(_ token: String) -> [UInt8] { digestKey.digest("setup:" + token) }
+
+    /// The one-time address that makes the first operator; `nil` once there is one (behaviour contract, “First operator”).
+    package func openSetupAddress() async throws -> Secret? {
+        let token = RandomBytes.token()
+        let digest = setupDigest(token)
+        let expiry = now().adding(seconds: Limits.setupAddressSeconds)
+        let isOpen = try await write { transaction in
+            guard try !transaction.isAnyOperator() else { return false }
+            try transaction.insertSetupAddress(digest: digest, expiresAt: expiry)
+            return true
         }
-        guard let found else { throw Self.unauthenticated }
-        return found
+        return isOpen ? Secret(configuration.address(SitePath.portalSetup(token).path)) : nil
     }
 
-    package static var unauthenticated: VaultError {
-        VaultError(.unauthenticated, "A valid personal access token is needed: Authorization: Bearer alter_pat_….")
+    /// Throws `not_found` for an address that does not work, and for every address once there is an operator.
+    package func requireSetupAddress(_ token: String) throws {
+        let digest = setupDigest(token)
+        let works = try read { try !$0.isAnyOperator() && $0.isSetupAddress(digest: digest, now: now()) }
+        guard works else { throw Self.noSetupAddress }
     }
 
-    private static func isPlausibleEmail(_ text: String) -> Bool {
-        let parts = text.split(separator: "@", omittingEmptySubsequences: false)
-        return parts.count == 2 && !parts[0].isEmpty && !parts[1].isEmpty && text.utf8.count <= 320
-            && text.unicodeScalars.allSatisfy { $0.value > 0x20 && $0.value != 0x7F }
+    private static var noSetupAddress: VaultError {
+        VaultError(
+            .notFound, "This setup address does not work any more. If there is no operator yet, start the server again."
+        )
+    }
+
+    /// Makes the first operator and signs them in.
+    package func setUp(token: String, email: String, password: Secret, browser: BrowserMark) async throws -> Secret {
+        try requireSetupAddress(token)
+        let address = try Self.emailAddress(email)
+        let hash = try await hashed(password, email: address)
+        let digest = setupDigest(token)
+        let created = CreatedOperator(operatorID: OperatorID(), organizationID: OrganizationID(), token: nil)
+        let time = now()
+        let cookie = try await write { transaction -> Secret? in
+            // Whoever comes first, also from the command line, is the first.
+            guard try !transaction.isAnyOperator(), try transaction.isSetupAddress(digest: digest, now: time) else {
+                return nil
+            }
+            try self.insertOperator(created, email: address, password: hash, now: time, in: transaction)
+            return try self.openPortalSession(created.operatorID, browser: browser, in: transaction)
+        }
+        guard let cookie else { throw Self.noSetupAddress }
+        return cookie
+    }
+
+    // MARK: Addresses and passwords
+
+    /// Lower-case, as accounts are looked up by it.
+    static func emailAddress(_ text: String) throws -> String {
+        let address = text.trimmingWhitespace().lowercased()
+        let parts = address.split(separator: "@", omittingEmptySubsequences: false)
+        guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty, address.utf8.count <= 320,
+            address.unicodeScalars.allSatisfy({ $0.value > 0x20 && $0.value != 0x7F })
+        else { throw VaultError.validation("email", "must be an e-mail address") }
+        return address
+    }
+
+    /// Length is what counts (NIST SP 800-63B §5.1.1.2); there are no rules about kinds of characters.
+    func hashed(_ password: Secret, email: String) async throws -> PasswordHash {
+        let text = password.revealed()
+        guard Limits.passwordCharacters.contains(text.count) else {
+            throw VaultError.validation(
+                "password", "must have \(Limits.passwordCharacters.lowerBound) characters at least")
+        }
+        guard text.lowercased() != email, Set(text).count > 3 else {
+            throw VaultError.validation("password", "is too easy to guess")
+        }
+        return try await passwordDesk.run { try PasswordHash(password) }
     }
 }
 

@@ -39,6 +39,7 @@ package struct Vault: Sendable {
     package let metrics: VaultMetrics
     let keyDestructions: KeyDestructions
     let spareRevocationKey: SpareKey
+    let passwordDesk: PasswordDesk
     let webhookTurnstile: Turnstile<IdentityProviderID>
     /// Digests of bearer values that are stored, and derived references.
     let digestKey: DigestKey
@@ -63,6 +64,7 @@ package struct Vault: Sendable {
         metrics = VaultMetrics()
         keyDestructions = KeyDestructions()
         spareRevocationKey = SpareKey()
+        passwordDesk = PasswordDesk(limit: Limits.passwordsWaitingMax)
         webhookTurnstile = Turnstile(limit: Limits.webhooksAtOnce, perKind: Limits.webhooksAtOncePerAddress)
         digestKey = DigestKey(try keys.systemKey("digest"))
         auditKey = DigestKey(try keys.systemKey("audit"))

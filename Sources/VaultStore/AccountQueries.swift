@@ -1,11 +1,16 @@
 import VaultAPI
 import VaultDomain
 
-// Organizations, operators, their tokens, apps.
+// Organizations, operators, apps.
 
 package struct OperatorRecord: Sendable {
     package let id: OperatorID
     package let email: String
+
+    init(_ row: Row) throws {
+        id = try row.id("id")
+        email = try row.text("email")
+    }
 }
 
 package enum MembershipRole: String, Sendable { case admin, member, readOnly = "read_only" }
@@ -15,19 +20,22 @@ package struct AppRecord: Sendable {
     package let organizationID: OrganizationID
     package let name: String
     package let websiteURL: String?
+    /// `#rrggbb`: the colour of buttons on the pages that its users see.
+    package let accentColor: String?
     /// Seals what belongs to the app and not to one of its users.
     package let dataKeyID: DataKeyID
     package let createdAt: Instant
     package let archivedAt: Instant?
 
     package init(
-        id: AppID, organizationID: OrganizationID, name: String, websiteURL: String?, dataKeyID: DataKeyID,
-        createdAt: Instant, archivedAt: Instant? = nil
+        id: AppID, organizationID: OrganizationID, name: String, websiteURL: String?, accentColor: String? = nil,
+        dataKeyID: DataKeyID, createdAt: Instant, archivedAt: Instant? = nil
     ) {
         self.id = id
         self.organizationID = organizationID
         self.name = name
         self.websiteURL = websiteURL
+        self.accentColor = accentColor
         self.dataKeyID = dataKeyID
         self.createdAt = createdAt
         self.archivedAt = archivedAt
@@ -36,7 +44,8 @@ package struct AppRecord: Sendable {
     init(_ row: Row) throws {
         self.init(
             id: try row.id("id"), organizationID: try row.id("organization_id"), name: try row.text("name"),
-            websiteURL: try row.optionalText("website_url"), dataKeyID: try row.id("data_key_id"),
+            websiteURL: try row.optionalText("website_url"), accentColor: try row.optionalText("accent_color"),
+            dataKeyID: try row.id("data_key_id"),
             createdAt: try row.instant("created_at"), archivedAt: try row.optionalInstant("archived_at"))
     }
 }
@@ -78,31 +87,7 @@ extension Transaction {
     }
 
     package func operatorAccount(email: String) throws -> OperatorRecord? {
-        try row("SELECT id, email FROM operators WHERE email = ?1", email).map {
-            OperatorRecord(id: try $0.id("id"), email: try $0.text("email"))
-        }
-    }
-
-    package func insertPersonalAccessToken(
-        id: PersonalAccessTokenID, operatorID: OperatorID, name: String, digest: [UInt8], now: Instant,
-        expiresAt: Instant?
-    ) throws {
-        try execute(
-            """
-            INSERT INTO personal_access_tokens (id, operator_id, name, digest, created_at, expires_at)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-            """, id, operatorID, name, digest, now, expiresAt)
-    }
-
-    /// The operator of a live token.
-    package func operatorAccount(tokenDigest: [UInt8], now: Instant) throws -> OperatorRecord? {
-        try row(
-            """
-            SELECT operators.id AS id, operators.email AS email FROM personal_access_tokens
-            JOIN operators ON operators.id = personal_access_tokens.operator_id
-            WHERE digest = ?1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?2)
-            """, tokenDigest, now
-        ).map { OperatorRecord(id: try $0.id("id"), email: try $0.text("email")) }
+        try row("SELECT id, email FROM operators WHERE email = ?1", email).map(OperatorRecord.init)
     }
 
     package func insertApp(_ app: AppRecord) throws {

@@ -20,6 +20,7 @@ enum Schema {
         Migration(name: "0009-lifecycle", statements: lifecycle),
         Migration(name: "0010-policies", statements: policies),
         Migration(name: "0011-audit-chains", statements: auditChains),
+        Migration(name: "0012-portal", statements: portal),
     ]
 
     private static let accounts = [
@@ -347,6 +348,61 @@ enum Schema {
             last_sent_at INTEGER, created_at INTEGER NOT NULL) STRICT
         """,
         "CREATE INDEX audit_streams_by_app ON audit_streams (app_id, created_at)",
+    ]
+
+    private static let portal = [
+        "ALTER TABLE operators ADD COLUMN password TEXT",
+        """
+        CREATE TABLE operator_identities (
+            issuer TEXT NOT NULL, subject TEXT NOT NULL,
+            operator_id TEXT NOT NULL REFERENCES operators (id) ON DELETE CASCADE, created_at INTEGER NOT NULL,
+            PRIMARY KEY (issuer, subject)) STRICT
+        """,
+        "CREATE TABLE setup_addresses (digest BLOB PRIMARY KEY NOT NULL, expires_at INTEGER NOT NULL) STRICT",
+        """
+        CREATE TABLE portal_sessions (
+            id TEXT PRIMARY KEY NOT NULL, digest BLOB NOT NULL UNIQUE,
+            operator_id TEXT NOT NULL REFERENCES operators (id) ON DELETE CASCADE, browser TEXT NOT NULL, peer TEXT,
+            created_at INTEGER NOT NULL, last_seen_at INTEGER NOT NULL, expires_at INTEGER NOT NULL) STRICT
+        """,
+        "CREATE INDEX portal_sessions_by_operator ON portal_sessions (operator_id, created_at)",
+        """
+        CREATE TABLE portal_sign_ins (
+            state_digest BLOB PRIMARY KEY NOT NULL, browser_digest BLOB NOT NULL, invitation BLOB,
+            expires_at INTEGER NOT NULL) STRICT
+        """,
+        """
+        CREATE TABLE sign_in_failures (
+            subject BLOB PRIMARY KEY NOT NULL, failures INTEGER NOT NULL, last_at INTEGER NOT NULL) STRICT
+        """,
+        "CREATE INDEX sign_in_failures_by_time ON sign_in_failures (last_at)",
+        """
+        CREATE TABLE invitations (
+            id TEXT PRIMARY KEY NOT NULL, organization_id TEXT NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
+            email TEXT NOT NULL, role TEXT NOT NULL CHECK (role IN ('admin', 'member', 'read_only')),
+            digest BLOB NOT NULL UNIQUE, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, accepted_at INTEGER,
+            revoked_at INTEGER) STRICT
+        """,
+        "CREATE INDEX invitations_by_organization ON invitations (organization_id, created_at)",
+        "CREATE INDEX memberships_by_organization ON memberships (organization_id)",
+        "ALTER TABLE personal_access_tokens ADD COLUMN scopes TEXT NOT NULL DEFAULT '[\"read\",\"write\"]'",
+        "ALTER TABLE personal_access_tokens ADD COLUMN last_used_at INTEGER",
+        "CREATE INDEX personal_access_tokens_by_operator ON personal_access_tokens (operator_id, created_at)",
+        "ALTER TABLE apps ADD COLUMN accent_color TEXT",
+        """
+        CREATE TABLE app_logos (
+            app_id TEXT PRIMARY KEY NOT NULL REFERENCES apps (id) ON DELETE CASCADE, media_type TEXT NOT NULL,
+            bytes BLOB NOT NULL, version TEXT NOT NULL) STRICT
+        """,
+        """
+        CREATE TABLE usage_figures (
+            app_id TEXT NOT NULL REFERENCES apps (id) ON DELETE CASCADE, hour INTEGER NOT NULL,
+            provider_id TEXT NOT NULL, outcome TEXT NOT NULL CHECK (outcome IN ('call', 'refusal', 'refresh')),
+            total INTEGER NOT NULL, PRIMARY KEY (app_id, hour, provider_id, outcome)) STRICT
+        """,
+        "CREATE TABLE usage_progress (id INTEGER PRIMARY KEY NOT NULL CHECK (id = 1), position INTEGER NOT NULL) STRICT",
+        "INSERT INTO usage_progress (id, position) VALUES (1, 0)",
+        "ALTER TABLE connect_sessions ADD COLUMN allowed_origin TEXT",
     ]
 
     /// Ties the database to its key store.

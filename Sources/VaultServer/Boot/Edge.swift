@@ -45,6 +45,7 @@ struct Edge: HTTPResponder {
                 + ConnectRoutes(vault: vault).routes
                 + SignInRoutes(vault: vault).routes
                 + WebhookRoutes(vault: vault).routes
+                + Asset.all.map(\.route)
                 + [OpenAPIDocument.route(management)])
     }
 
@@ -143,7 +144,7 @@ struct Edge: HTTPResponder {
         case .management:
             // Until it is known who asks, where is not told apart.
             route = "/api/v1"
-            let caller = try operatorCaller(exchange)
+            let caller = try await operatorCaller(exchange)
             return try await handle(management.match(method: method, path: path), exchange, caller, route: &route)
         case .sdk:
             route = "/sdk"
@@ -179,11 +180,12 @@ struct Edge: HTTPResponder {
         }
     }
 
-    private func operatorCaller(_ exchange: Exchange) throws -> OperatorCaller {
+    private func operatorCaller(_ exchange: Exchange) async throws -> OperatorCaller {
         guard let header = exchange.header("authorization"), header.lowercased().hasPrefix("bearer ") else {
             throw Vault.unauthenticated
         }
-        return try vault.authenticateOperator(token: String(header.dropFirst("bearer ".count)), origin: exchange.origin)
+        return try await vault.authenticateOperator(
+            token: String(header.dropFirst("bearer ".count)), origin: exchange.origin)
     }
 
     private static func callerHeaders(_ caller: AppCaller) -> [(name: String, value: String)] {

@@ -1,9 +1,23 @@
 import VaultAPI
+import VaultStore
 
-/// The frame of every page: one calm card, one style sheet, no script.
+/// The frame of every page: head, one style sheet, one script, and what is around the content.
 struct PageLayout: Sendable {
+    /// What a page shows around its content.
+    enum Frame: Sendable {
+        /// One card in the middle.
+        case single
+        /// A header, and a column that may have a navigation beside it.
+        case site(header: HTML, navigation: HTML?)
+    }
+
     let title: String
     let body: HTML
+    /// The app whose name, logo and colour the page carries.
+    var brand: AppBrand?
+    var frame = Frame.single
+    /// Scripts of this page alone, by their addresses.
+    var scripts: [String] = []
 
     var html: HTML {
         """
@@ -13,36 +27,69 @@ struct PageLayout: Sendable {
         <meta charset="utf-8">
         <meta name="viewport" content="width=device-width, initial-scale=1">
         <meta name="color-scheme" content="light dark">
-        <title>\(title) · Sallyport</title>
-        <link rel="stylesheet" href="\(SitePath.stylesheet.path)">
+        <title>\(title) · \(brand?.name ?? "Sallyport")</title>
+        <link rel="icon" href="data:,">
+        <link rel="stylesheet" href="\(Asset.stylesheetPath)">
+        \(brand?.stylesheet)
+        <script src="\(Asset.scriptPath)" defer></script>
+        \(scripts.map { "<script src=\"\($0)\" defer></script>" as HTML })
         </head>
-        <body>
-        <main class="card">
-        \(body)
-        </main>
-        <footer>Kept by <strong>Sallyport</strong>, on your own machines.</footer>
-        </body>
+        \(framed)
         </html>
         """
+    }
+
+    private var framed: HTML {
+        switch frame {
+        case .single:
+            """
+            <body class="single">
+            <main>
+            \(brand?.logo)
+            \(body)
+            </main>
+            <footer>Kept by <strong>Sallyport</strong>, on your own machines.</footer>
+            </body>
+            """
+        case .site(let header, let navigation):
+            """
+            <body>
+            <a class="skip" href="#content">Skip to the content</a>
+            <header class="site-header">
+            \(header)
+            </header>
+            <div class="frame\(navigation == nil ? " narrow" : "")">
+            \(navigation)
+            <main id="content" tabindex="-1">
+            \(body)
+            </main>
+            </div>
+            </body>
+            """
+        }
     }
 
     /// - Parameter formTargets: where a form of the page may lead, beside our own origin (CSP `form-action` sources).
     func answer(status: Int = 200, formTargets: [String] = []) -> Answer {
         let policy = [
-            "default-src 'none'", "style-src 'self'", "img-src 'self'", "base-uri 'none'", "frame-ancestors 'none'",
-            "form-action 'self' " + formTargets.joined(separator: " "),
+            "default-src 'none'", "style-src 'self'", "script-src 'self'", "connect-src 'self'", "img-src 'self' data:",
+            "base-uri 'none'", "frame-ancestors 'none'", (["form-action 'self'"] + formTargets).joined(separator: " "),
         ]
         return Answer(
             status: status,
             headers: [
                 (name: "Content-Type", value: "text/html; charset=utf-8"),
-                (name: "Content-Security-Policy", value: policy.joined(separator: "; ").trimmingSpaces()),
+                (name: "Content-Security-Policy", value: policy.joined(separator: "; ")),
             ], body: Array(html.text.utf8))
     }
 }
 
-extension String {
-    fileprivate func trimmingSpaces() -> String { split(separator: " ").joined(separator: " ") }
+/// What pages show of the app they are for.
+struct AppBrand: Sendable {
+    let name: String
+    /// `nil` where the app has not set a colour.
+    var stylesheet: HTML?
+    var logo: HTML?
 }
 
 /// A plain page with one message.

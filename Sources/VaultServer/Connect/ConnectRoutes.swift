@@ -23,14 +23,6 @@ struct ConnectRoutes: Sendable {
             Route("GET", SitePath.oauthCallback.path, "Back from a provider") { _, exchange in
                 try await callback(exchange)
             },
-            Route("GET", SitePath.stylesheet.path, "The style sheet") { _, _ in
-                Answer(
-                    status: 200,
-                    headers: [
-                        (name: "Content-Type", value: "text/css; charset=utf-8"),
-                        (name: "Cache-Control", value: "public, max-age=300"),
-                    ], body: Array(Stylesheet.css.utf8))
-            },
         ]
     }
 

@@ -85,11 +85,3 @@ struct WalletPage: Sendable {
         }
     }
 }
-
-extension Instant {
-    /// `2026-11-24 at 22:05 UTC`
-    fileprivate var dayAndTime: String {
-        let text = rfc3339
-        return text.prefix(10) + " at " + text.dropFirst(11).prefix(5) + " UTC"
-    }
-}

@@ -1,0 +1,193 @@
+import VaultAPI
+import VaultCrypto
+import VaultDomain
+import VaultStore
+
+// Sessions of operators in the Portal: signing in with a password, throttled; what a session lets one do is read anew at
+// every request.
+
+/// The browser a session is opened in.
+package struct BrowserMark: Sendable {
+    package let userAgent: String?
+    package let origin: RequestOrigin
+
+    package init(userAgent: String?, origin: RequestOrigin) {
+        self.userAgent = userAgent
+        self.origin = origin
+    }
+
+    /// `Firefox on Linux`, for the list of sessions.
+    var name: String {
+        let text = userAgent ?? ""
+        let browsers = [
+            ("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"),
+        ]
+        let systems = [
+            ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"),
+            ("Mac OS X", "macOS"),
+            ("Linux", "Linux"),
+        ]
+        let browser = browsers.first { text.contains($0.0) }?.1 ?? "A browser"
+        return browser + (systems.first { text.contains($0.0) }.map { " on " + $0.1 } ?? "")
+    }
+}
+
+extension Vault {
+    // MARK: Signing in
+
+    /// What failures are counted by, how many are free, and the longest wait after them. An account alone waits short, so
+    /// that nobody is locked out by a stranger.
+    private func throttles(email: String, peer: IPAddress?) -> [(subject: [UInt8], free: Int64, waitSecondsMax: Int64)]
+    {
+        let network = peer?.description ?? "unknown"
+        return [
+            (digestKey.digest("throttle:pair:\(email)|\(network)"), 5, 900),
+            (digestKey.digest("throttle:peer:\(network)"), 25, 900),
+            (digestKey.digest("throttle:account:\(email)"), 50, 60),
+        ]
+    }
+
+    /// Throws `rate_limit_exceeded`, or `unauthenticated` with the same words for an unknown account and a wrong password.
+    package func signIn(email: String, password: Secret, browser: BrowserMark) async throws -> Secret {
+        let address = String(email.trimmingWhitespace().lowercased().prefix(320))
+        let throttles = throttles(email: address, peer: browser.origin.peer)
+        let time = now()
+        // Counted before the password is looked at, so that many at once are not many free ones.
+        let wait = try await write { transaction -> Int64 in
+            for throttle in throttles {
+                guard let failures = try transaction.signInFailures(throttle.subject), failures.count >= throttle.free
+                else { continue }
+                let pause = min(1 << min(failures.count - throttle.free, 20), throttle.waitSecondsMax)
+                let left = failures.lastAt.adding(seconds: pause).seconds - time.seconds
+                if left > 0 { return left }
+            }
+            for throttle in throttles { try transaction.countSignInFailure(throttle.subject, now: time) }
+            return 0
+        }
+        guard wait == 0 else {
+            throw VaultError(
+                .rateLimitExceeded, "Too many sign-ins failed. Try again in \(wait) seconds.",
+                retryAfterSeconds: Int(wait))
+        }
+        let account = try read { try $0.operatorAccount(email: address) }
+        let stored = try account.flatMap { account in try read { try $0.operatorPassword(account.id) } }
+        let hash = stored.map(PasswordHash.init(stored:)) ?? .ofNobody
+        let isRight = try await passwordDesk.run { try hash.matches(password) }
+        guard let account, stored != nil, isRight else {
+            try await recordOperator(
+                "operator.sign_in_failed", account?.id, browser.origin, decision: .deny, details: ["way": "password"])
+            throw VaultError(.unauthenticated, "The e-mail address or the password is not right.")
+        }
+        return try await write { transaction in
+            try transaction.forgetSignInFailures(throttles[0].subject)
+            for throttle in throttles.dropFirst() { try transaction.forgiveSignInFailure(throttle.subject) }
+            guard try transaction.operatorPassword(account.id) == stored else { throw Self.signedOut }
+            return try self.openPortalSession(account.id, browser: browser, in: transaction)
+        }
+    }
+
+    static var signedOut: VaultError { VaultError(.unauthenticated, "Sign in again.") }
+
+    private func portalDigest(_ cookie: String) -> [UInt8] { digestKey.digest("portal-session:" + cookie) }
+
+    /// A session with a new value for the cookie, and its record.
+    func openPortalSession(_ id: OperatorID, browser: BrowserMark, in transaction: Transaction) throws -> Secret {
+        let cookie = RandomBytes.token()
+        let time = now()
+        try transaction.insertPortalSession(
+            PortalSessionRecord(
+                id: PortalSessionID(), operatorID: id, browser: browser.name,
+                peer: browser.origin.peer?.description, createdAt: time, lastSeenAt: time,
+                expiresAt: time.adding(seconds: Limits.portalSessionSeconds)), digest: portalDigest(cookie))
+        try transaction.appendAudit(
+            operatorEntry("operator.signed_in", id, browser.origin, decision: .allow), key: auditKey)
+        return Secret(cookie)
+    }
+
+    // MARK: Being signed in
+
+    /// The operator of a session that stands, with the roles of this moment.
+    package func portalCaller(cookie: String, origin: RequestOrigin) async throws -> OperatorCaller? {
+        let digest = portalDigest(cookie)
+        let time = now()
+        let found = try read { transaction -> (PortalSessionRecord, OperatorCaller)? in
+            guard let session = try transaction.portalSession(digest: digest), session.expiresAt > time,
+                session.lastSeenAt.adding(seconds: Limits.portalIdleSeconds) > time,
+                let account = try transaction.operatorAccount(session.operatorID)
+            else { return nil }
+            let caller = OperatorCaller(
+                operatorID: account.id, email: account.email, roles: try transaction.memberships(of: account.id),
+                isReadOnly: false, sessionID: session.id, origin: origin)
+            return (session, caller)
+        }
+        guard let (session, caller) = found else { return nil }
+        if session.lastSeenAt.adding(seconds: Limits.portalSeenSeconds) < time {
+            try await write { try $0.setPortalSessionSeen(session.id, at: time) }
+        }
+        return caller
+    }
+
+    package func portalSessions(_ caller: OperatorCaller) throws -> [PortalSessionRecord] {
+        try read { try $0.portalSessions(of: caller.operatorID) }.filter {
+            $0.expiresAt > now() && $0.lastSeenAt.adding(seconds: Limits.portalIdleSeconds) > now()
+        }
+    }
+
+    /// Ends one of the caller's own sessions.
+    package func endPortalSession(_ caller: OperatorCaller, _ id: String) async throws {
+        guard let sessionID = PortalSessionID(id) else { throw Self.notFound }
+        let entry = operatorEntry(
+            "operator.signed_out", caller.operatorID, caller.origin, details: ["session_id": sessionID.json])
+        let auditKey = auditKey
+        let isEnded = try await write { transaction in
+            guard try transaction.deletePortalSession(sessionID, of: caller.operatorID) else { return false }
+            try transaction.appendAudit(entry, key: auditKey)
+            return true
+        }
+        guard isEnded else { throw Self.notFound }
+    }
+
+    /// Sets a new password and ends every other session.
+    package func changePassword(_ caller: OperatorCaller, current: Secret, new: Secret) async throws {
+        let stored = try read { try $0.operatorPassword(caller.operatorID) }
+        if let stored {
+            let isRight = try await passwordDesk.run { try PasswordHash(stored: stored).matches(current) }
+            guard isRight else { throw VaultError.validation("current_password", "is not right") }
+        }
+        let hash = try await hashed(new, email: caller.email)
+        let entry = operatorEntry("operator.password_changed", caller.operatorID, caller.origin)
+        let auditKey = auditKey
+        try await write { transaction in
+            guard try transaction.operatorPassword(caller.operatorID) == stored else { throw Self.signedOut }
+            try transaction.setOperatorPassword(caller.operatorID, hash.text)
+            try transaction.deletePortalSessions(of: caller.operatorID, except: caller.sessionID)
+            try transaction.appendAudit(entry, key: auditKey)
+        }
+    }
+
+    package func hasPassword(_ caller: OperatorCaller) throws -> Bool {
+        try read { try $0.operatorPassword(caller.operatorID) != nil }
+    }
+
+    // MARK: Records of the installation
+
+    /// An entry about an operator that belongs to no app.
+    func operatorEntry(
+        _ event: String, _ id: OperatorID?, _ origin: RequestOrigin, decision: AuditDecision = .none,
+        details: JSONObject = [:]
+    ) -> AuditEntry {
+        AuditEntry(
+            event: event, decision: decision, principal: id.map { .operatorAccount($0) } ?? .browser,
+            occurredAt: now(), requestID: origin.requestID, trace: origin.trace, peer: origin.peer?.description,
+            details: details)
+    }
+
+    func recordOperator(
+        _ event: String, _ id: OperatorID?, _ origin: RequestOrigin, decision: AuditDecision = .none,
+        details: JSONObject = [:]
+    ) async throws {
+        let entry = operatorEntry(event, id, origin, decision: decision, details: details)
+        let auditKey = auditKey
+        try await write { try $0.appendAudit(entry, key: auditKey) }
+    }
+}
