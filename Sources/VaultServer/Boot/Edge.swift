@@ -29,7 +29,9 @@ struct Edge: HTTPResponder {
     let management: RouteTable<OperatorCaller>
     let open: RouteTable<Visitor>
     let wallet: RouteTable<WalletCaller>
+    let portal: RouteTable<PortalCaller>
     private let walletCookie: WalletCookie
+    private let portalRoutes: PortalRoutes
 
     init(vault: Vault, settings: ServerSettings, logger: Logger) {
         self.vault = vault
@@ -39,9 +41,12 @@ struct Edge: HTTPResponder {
         let walletRoutes = WalletRoutes(vault: vault)
         wallet = RouteTable(walletRoutes.routes)
         walletCookie = walletRoutes.session
+        portalRoutes = PortalRoutes(vault: vault)
+        portal = RouteTable(portalRoutes.routes)
         management = RouteTable(ManagementRoutes(vault: vault).routes)
         open = RouteTable(
             HealthRoutes(vault: vault, showsMetrics: settings.metricsListen == nil).routes + walletRoutes.openRoutes
+                + portalRoutes.openRoutes
                 + ConnectRoutes(vault: vault).routes
                 + SignInRoutes(vault: vault).routes
                 + WebhookRoutes(vault: vault).routes
@@ -49,7 +54,7 @@ struct Edge: HTTPResponder {
                 + [OpenAPIDocument.route(management)])
     }
 
-    private enum Area { case sdk, management, wallet, open }
+    private enum Area { case sdk, management, wallet, portal, open }
 
     func respond(to request: Request, context: EdgeContext) async throws -> Response {
         let started = ContinuousClock.now
@@ -112,7 +117,12 @@ struct Edge: HTTPResponder {
         } else {
             area =
                 path.hasPrefix("/sdk/")
-                ? .sdk : path.hasPrefix("/api/v1/") ? .management : path.hasPrefix("/wallet/") ? .wallet : .open
+                ? .sdk
+                : path.hasPrefix("/api/v1/")
+                    ? .management
+                    : path.hasPrefix("/wallet/")
+                        ? .wallet
+                        : path.hasPrefix("/portal/") ? .portal : .open
         }
         let limit = bodyLimit(area, path: path)
         func exchange(body: [UInt8], late: LateBody? = nil) -> Exchange {
@@ -139,6 +149,20 @@ struct Edge: HTTPResponder {
                     let caller = try vault.walletCaller(cookie: cookie, origin: origin)
                 else { return .redirect(SitePath.walletSignIn.path) }
                 return try await handle(wallet.match(method: method, path: path), exchange, caller, route: &route)
+            }
+            return try await handle(openMatch, exchange, Visitor(origin: origin), route: &route)
+        case .portal:
+            guard case .wrongMethod = openMatch else {
+                guard let caller = try await portalRoutes.caller(of: exchange) else {
+                    return portalRoutes.signInRedirect(exchange)
+                }
+                do {
+                    if method != "GET" { try portalRoutes.requireForm(exchange) }
+                    return try await handle(portal.match(method: method, path: path), exchange, caller, route: &route)
+                } catch let error as VaultError {
+                    report(error, requestID: origin.requestID)
+                    return portalRoutes.refusal(error, caller, exchange)
+                }
             }
             return try await handle(openMatch, exchange, Visitor(origin: origin), route: &route)
         case .management:
@@ -181,6 +205,10 @@ struct Edge: HTTPResponder {
     }
 
     private func operatorCaller(_ exchange: Exchange) async throws -> OperatorCaller {
+        if exchange.header("authorization") == nil, let caller = try await portalRoutes.caller(of: exchange) {
+            if exchange.method != "GET" { try portalRoutes.requireToken(exchange) }
+            return caller.account
+        }
         guard let header = exchange.header("authorization"), header.lowercased().hasPrefix("bearer ") else {
             throw Vault.unauthenticated
         }

@@ -11,7 +11,7 @@ struct ManagementRoutes: Sendable {
 
     var routes: [Route<OperatorCaller>] {
         appRoutes + keyRoutes + identityProviderRoutes + oauthProviderRoutes + managedSecretRoutes + policyRoutes
-            + userRoutes + grantManagementRoutes + auditRoutes + auditStreamRoutes
+            + userRoutes + grantManagementRoutes + auditRoutes + auditStreamRoutes + organizationRoutes + tokenRoutes
     }
 }
 
