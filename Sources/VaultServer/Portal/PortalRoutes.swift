@@ -40,9 +40,10 @@ struct PortalRoutes: Sendable {
 
     /// A form comes from a page of this session, or is refused.
     func requireForm(_ exchange: Exchange) throws {
+        let form = exchange.isUpload ? try exchange.multipartForm().values : exchange.form
         guard exchange.isForm || exchange.isUpload, exchange.isFromOrigin(vault.configuration.publicURL),
             let session = cookie.value(of: exchange),
-            vault.isFormToken(exchange.form["csrf"], browserKey: session, page: "portal")
+            vault.isFormToken(form["csrf"], browserKey: session, page: "portal")
         else { throw VaultError(.forbidden, "The page was open for too long. Load it again.") }
     }
 
