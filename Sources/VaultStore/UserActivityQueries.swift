@@ -72,7 +72,8 @@ extension Transaction {
 
     /// The providers and secrets that the user has or had a grant of.
     package func grantedProviderIDs(userID: UserID, limit: Int) throws -> [String] {
-        try rows("SELECT DISTINCT provider_id FROM grants WHERE user_id = ?1 ORDER BY provider_id LIMIT ?2", userID, limit)
-            .map { try $0.text("provider_id") }
+        try rows(
+            "SELECT DISTINCT provider_id FROM grants WHERE user_id = ?1 ORDER BY provider_id LIMIT ?2", userID, limit
+        ).map { try $0.text("provider_id") }
     }
 }

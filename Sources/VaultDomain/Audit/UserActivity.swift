@@ -129,7 +129,8 @@ package struct UserActivity: Sendable, Equatable {
         if let status = record["status"]?.number?.integer {
             return .answered(status: status, milliseconds: record["latency_ms"]?.number?.integer)
         }
-        return error == nil && record["details"]?["interrupted"] == nil ? .done : .failed
+        let isBroken = ["failure", "interrupted"].contains { record["details"]?[$0] != nil }
+        return error == nil && !isBroken ? .done : .failed
     }
 
     /// Why, without how the app's rules are made: only that they did not allow it.
