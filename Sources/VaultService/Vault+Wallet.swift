@@ -155,15 +155,13 @@ extension Vault {
         let secret = try grant.managedSecretID.flatMap { try transaction.managedSecret($0, appID: grant.appID) }
         let time = now()
         let status = grant.status(credential: record.credential?.credential, now: time)
-        let known = template.flatMap { OAuthProviderCatalog.template($0.id) }?.scopes ?? []
+        // A provider grants what it likes, also what the operator did not ask for: its whole list is looked at.
+        let isBuiltIn = template.map { $0.category != "custom" } ?? false
+        let known = (isBuiltIn ? OAuthProviderCatalog.template(grant.providerID)?.scopes : nil) ?? []
         return WalletConnection(
             grant: grant, status: status,
             providerName: template?.displayName ?? secret?.name ?? grant.providerID,
-            permissions: grant.scopes.map { scope in
-                // A provider grants what it likes: also what the operator did not ask for.
-                let found = known.first { $0.name == scope } ?? template?.scopes.first { $0.name == scope }
-                return found.map(\.description) ?? scope
-            },
+            permissions: grant.scopes.map { scope in known.first { $0.name == scope }?.description ?? scope },
             extensionEnd: status == .active ? try extensionEnd(of: grant, at: time, in: transaction) : nil)
     }
 

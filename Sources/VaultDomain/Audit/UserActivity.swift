@@ -42,7 +42,7 @@ package struct UserActivity: Sendable, Equatable {
     }
 
     /// Who did it, as far as it is the user's business.
-    package enum Actor: Sendable, Equatable {
+    package enum Initiator: Sendable, Equatable {
         case user
         /// The app, by the label of whatever acted within it where it gave one.
         case app(label: String?)
@@ -59,7 +59,7 @@ package struct UserActivity: Sendable, Equatable {
     /// Host and path of the address. Queries may hold what is nobody's business, and often do.
     package let place: String?
     package let outcome: Outcome
-    package let actor: Actor
+    package let initiator: Initiator
     package let reason: String?
 
     /// `nil` for a record that users do not see.
@@ -72,14 +72,14 @@ package struct UserActivity: Sendable, Equatable {
         let details = record["details"]
         occurredAt = time
         self.kind = kind
-        actor = Self.actor(of: record)
+        initiator = Self.initiator(of: record)
         words = Self.words(event, kind: kind, operation: details?["operation"]?.string)
         providerID = text("provider_id")
         method = text("method")
         place = text("url").flatMap { Self.place(of: $0) }
         outcome = Self.outcome(of: record, kind: kind)
         // An operator's reason is for other operators. The one that the Wallet itself writes says nothing new.
-        switch actor {
+        switch initiator {
         case .app: reason = text("reason")
         case .user, .operators, .identityProvider, .vault: reason = nil
         }
@@ -110,7 +110,7 @@ package struct UserActivity: Sendable, Equatable {
         }
     }
 
-    private static func actor(of record: JSONObject) -> Actor {
+    private static func initiator(of record: JSONObject) -> Initiator {
         // A call that a restart cut off is closed by the vault; who made it stands in the details.
         let isInterrupted = record["details"]?["interrupted"]?.bool == true
         let principal = isInterrupted ? record["details"]?["principal"] : record["principal"]

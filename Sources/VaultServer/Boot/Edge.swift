@@ -29,22 +29,22 @@ struct Edge: HTTPResponder {
     let management: RouteTable<OperatorCaller>
     let open: RouteTable<Visitor>
     let wallet: RouteTable<WalletCaller>
-    private let walletCookie: WalletCookie
+    private let walletRoutes: WalletRoutes
 
     init(vault: Vault, settings: ServerSettings, logger: Logger) {
         self.vault = vault
         self.settings = settings
         self.logger = logger
         sdk = RouteTable(SDKRoutes(vault: vault).routes)
-        let walletRoutes = WalletRoutes(vault: vault)
+        walletRoutes = WalletRoutes(vault: vault)
         wallet = RouteTable(walletRoutes.routes)
-        walletCookie = walletRoutes.session
         management = RouteTable(ManagementRoutes(vault: vault).routes)
         open = RouteTable(
             HealthRoutes(vault: vault, showsMetrics: settings.metricsListen == nil).routes + walletRoutes.openRoutes
                 + ConnectRoutes(vault: vault).routes
                 + SignInRoutes(vault: vault).routes
                 + WebhookRoutes(vault: vault).routes
+                + BrandingRoutes(vault: vault).routes
                 + Asset.all.map(\.route)
                 + [OpenAPIDocument.route(management)])
     }
@@ -135,10 +135,15 @@ struct Edge: HTTPResponder {
             return try await handle(openMatch, exchange, Visitor(origin: origin), route: &route)
         case .wallet:
             guard case .wrongMethod = openMatch else {
-                guard let cookie = walletCookie.value(of: exchange),
+                guard let cookie = walletRoutes.session.value(of: exchange),
                     let caller = try vault.walletCaller(cookie: cookie, origin: origin)
                 else { return .redirect(SitePath.walletSignIn.path) }
-                return try await handle(wallet.match(method: method, path: path), exchange, caller, route: &route)
+                do {
+                    return try await handle(wallet.match(method: method, path: path), exchange, caller, route: &route)
+                } catch let error as VaultError {
+                    report(error, requestID: origin.requestID)
+                    return walletRoutes.refusal(error, caller, exchange)
+                }
             }
             return try await handle(openMatch, exchange, Visitor(origin: origin), route: &route)
         case .management:
