@@ -20,7 +20,8 @@ package struct ConnectRequest: Sendable {
 
     package init(
         allowedProviders: [String]?, requiredScopes: [String: [String]], returnURL: String?, allowedOrigin: String?,
-        label: String?, terms: GrantPolicyTerms, repairGrantID: String?, agent: String?, hasScopeConstraint: Bool, userToken: String?
+        label: String?, terms: GrantPolicyTerms, repairGrantID: String?, agent: String?, hasScopeConstraint: Bool,
+        userToken: String?
     ) {
         self.allowedProviders = allowedProviders
         self.requiredScopes = requiredScopes

@@ -26,7 +26,7 @@ struct ConnectRoutes: Sendable {
                 }
                 return try await page(exchange) { _, _ in .page }
             },
-            Route("POST", "/connect/{session}", "Choose, decline or finish") { _, exchange in
+            Route("POST", "/connect/{session}", "Choose, sign in, decline or finish") { _, exchange in
                 try await submit(exchange)
             },
             Route("GET", SitePath.oauthCallback.path, "Back from a provider") { _, exchange in
@@ -42,8 +42,8 @@ struct ConnectRoutes: Sendable {
         let form = FormText.decode(String(decoding: exchange.body, as: UTF8.self))
         func field(_ name: String) -> String? { form.first { $0.name == name }?.value }
         return try await page(exchange) { reference, browser in
-            guard let key = browser.key, exchange.isFromOrigin(vault.configuration.publicURL), let token = field("csrf"),
-                vault.isFormToken(token, browserKey: key, page: reference)
+            guard let key = browser.key, exchange.isFromOrigin(vault.configuration.publicURL),
+                let token = field("csrf"), vault.isFormToken(token, browserKey: key, page: reference)
             else {
                 throw VaultError(
                     .forbidden, "The page was open for too long or in another browser. Open the link again.")
