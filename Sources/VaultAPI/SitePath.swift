@@ -3,6 +3,7 @@ import Foundation
 /// Every address of this installation that is written into answers, pages and redirects.
 package enum SitePath: Sendable {
     case connectPage(String)
+    case connectScript
     case oauthCallback
     case signIn(String)
     case sdkSignInCallback
@@ -36,6 +37,7 @@ package enum SitePath: Sendable {
     package var path: String {
         switch self {
         case .connectPage(let reference): "/connect/" + reference
+        case .connectScript: "/connect.js"
         case .oauthCallback: "/oauth/callback"
         case .signIn(let reference): "/sign-in/" + reference
         case .sdkSignInCallback: "/sdk/auth/callback"

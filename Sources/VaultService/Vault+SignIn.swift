@@ -42,6 +42,8 @@ package enum SignInPoll: Sendable {
 package enum SignInOutcome: Sendable {
     /// With the value of the session cookie, where a session of ours began (the Wallet).
     case signedIn(wallet: Secret?)
+    /// It was for Connect, whose page says how it ended.
+    case connect(reference: String)
     case failed(message: String, appID: AppID)
 }
 
@@ -195,7 +197,8 @@ extension Vault {
     private func redirectURI(_ purpose: SignInPurpose) -> String {
         switch purpose {
         case .sdk: configuration.address(SitePath.sdkSignInCallback.path)
-        case .wallet: configuration.address(SitePath.walletSignInCallback.path)
+        // One address for both: more would have to be registered at every identity provider.
+        case .wallet, .connect: configuration.address(SitePath.walletSignInCallback.path)
         }
     }
 
@@ -230,7 +233,8 @@ extension Vault {
             guard
                 let session = try transaction.takeSignInAttempt(
                     stateDigest: stateDigest, browserDigest: browserDigest, now: time),
-                session.purpose == purpose, session.status == .open, session.expiresAt > time,
+                self.redirectURI(session.purpose) == self.redirectURI(purpose), session.status == .open,
+                session.expiresAt > time,
                 let app = try transaction.app(session.appID), app.archivedAt == nil,
                 let provider = try transaction.identityProvider(appID: session.appID),
                 provider.id == session.identityProviderID
@@ -242,16 +246,16 @@ extension Vault {
             let code = try Self.code(of: callback, from: provider)
             let idToken = try await redeem(code, session, state: state, provider: provider, app: app)
             let record = try await signedInUser(idToken, state: state, provider: provider, origin: origin)
-            return .signedIn(
-                wallet: try await complete(
-                    session, user: record, idToken: idToken, provider: provider, app: app, origin: origin))
+            let wallet = try await complete(
+                session, user: record, idToken: idToken, provider: provider, app: app, origin: origin)
+            return connectOutcome(session) ?? .signedIn(wallet: wallet)
         } catch let failure as SignInFailure {
             try await fail(session, failure, origin: origin)
-            return .failed(message: failure.message, appID: app.id)
+            return connectOutcome(session) ?? .failed(message: failure.message, appID: app.id)
         } catch let error as VaultError where error.code != .internalError {
             let failure = SignInFailure(code: error.code.rawValue, message: error.message)
             try await fail(session, failure, origin: origin)
-            return .failed(message: failure.message, appID: app.id)
+            return connectOutcome(session) ?? .failed(message: failure.message, appID: app.id)
         }
     }
 

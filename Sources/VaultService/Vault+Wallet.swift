@@ -96,21 +96,29 @@ extension Vault {
         return token
     }
 
-    private func walletDigest(_ cookie: String) -> [UInt8] { digestKey.digest("wallet-session:" + cookie) }
+    func walletDigest(_ cookie: String) -> [UInt8] { digestKey.digest("wallet-session:" + cookie) }
 
     /// The caller of a session that stands: its user active and of the same epoch, its app and identity provider as they were.
     package func walletCaller(cookie: String, origin: RequestOrigin) throws -> WalletCaller? {
         let digest = walletDigest(cookie)
         return try read { transaction in
-            guard let session = try transaction.walletSession(digest: digest), session.expiresAt > now(),
-                let app = try transaction.app(session.appID), app.archivedAt == nil,
-                let provider = try transaction.identityProvider(appID: session.appID),
-                provider.id == session.identityProviderID,
-                let user = try transaction.user(session.userID, appID: session.appID)?.user, user.status == .active,
-                user.epoch == session.userEpoch
-            else { return nil }
-            return WalletCaller(app: app, user: user, origin: origin, provider: provider, sessionDigest: digest)
+            guard let found = try walletUser(digest: digest, in: transaction) else { return nil }
+            return WalletCaller(
+                app: found.app, user: found.user, origin: origin, provider: found.provider, sessionDigest: digest)
         }
+    }
+
+    func walletUser(digest: [UInt8], in transaction: Transaction) throws -> (
+        app: AppRecord, user: User, provider: IdentityProviderRecord
+    )? {
+        guard let session = try transaction.walletSession(digest: digest), session.expiresAt > now(),
+            let app = try transaction.app(session.appID), app.archivedAt == nil,
+            let provider = try transaction.identityProvider(appID: session.appID),
+            provider.id == session.identityProviderID,
+            let user = try transaction.user(session.userID, appID: session.appID)?.user, user.status == .active,
+            user.epoch == session.userEpoch
+        else { return nil }
+        return (app, user, provider)
     }
 
     // MARK: What the user sees and does

@@ -20,7 +20,7 @@ enum Schema {
         Migration(name: "0009-lifecycle", statements: lifecycle),
         Migration(name: "0010-policies", statements: policies),
         Migration(name: "0011-audit-chains", statements: auditChains),
-        Migration(name: "0012-portal", statements: portal),
+        Migration(name: "0012-portal", statements: portal + connectSignIn),
     ]
 
     private static let accounts = [

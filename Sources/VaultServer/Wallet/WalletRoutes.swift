@@ -67,6 +67,7 @@ struct WalletRoutes: Sendable {
             var answer = Answer.redirect(SitePath.walletConnections.path)
             if let token { answer.headers.append(session.header(token.revealed())) }  // plaintext leaves here
             return answer
+        case .connect(let reference): return .redirect(SitePath.connectPage(reference).path)
         case .failed(let message, let appID):
             return try signInPage(appID.text, asksAgain: true, message: message)
         }
