@@ -10,7 +10,8 @@ struct ManagementRoutes: Sendable {
     static let app = "/api/v1/apps/{app_id}"
 
     var routes: [Route<OperatorCaller>] {
-        appRoutes + keyRoutes + identityProviderRoutes + oauthProviderRoutes + managedSecretRoutes + policyRoutes
+        appRoutes + appBrandingRoutes + keyRoutes + identityProviderRoutes + oauthProviderRoutes + managedSecretRoutes
+            + policyRoutes
             + userRoutes + grantManagementRoutes + auditRoutes + auditStreamRoutes
     }
 }

@@ -2,7 +2,8 @@
 enum OpenAPISchemas {
     static let all: [(name: String, fields: [RouteField])] = [
         ("App", required("id", "organization_id", "name", "website_url", "created_at", "archived_at", "status")),
-        ("APIKey", key), ("MintedAPIKey", key + [.required("api_key")]),
+        ("AppBranding", required("accent_color", "logo_url")), ("APIKey", key),
+        ("MintedAPIKey", key + [.required("api_key")]),
         (
             "DiscoveredIdentityProvider",
             required(
