@@ -110,9 +110,12 @@ class Browser:
 
 
 def connect(connect_url: str, provider_id: str, browser: Browser | None = None) -> Page:
-    """Walks a hosted Connect page through a provider, and confirms when the page asks for it."""
+    """Walks a hosted Connect page through a provider. Signs in and confirms when the page asks for it."""
     browser = browser or Browser()
-    page = browser.press(browser.open(connect_url), "provider", provider_id)
+    page = browser.open(connect_url)
+    if page.form_with_button("sign-in"):
+        page = browser.press(page, "sign-in")
+    page = browser.press(page, "provider", provider_id)
     return browser.press(page, "confirm") if page.form_with_button("confirm") else page
 
 
