@@ -4,25 +4,19 @@ import re
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
-from urllib.parse import parse_qs, urljoin, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 from alter_sdk import GrantRevokedError
 
-from harness.browser import Browser, Page
+from harness.browser import Browser
 from harness.management import Management
 from harness.sdk import wait
 from harness.waiting import eventually
+from harness.wallet import cookie_value, end, ended, entrance, live, ready_world, signed_in, start
 from harness.webhooks import Auth0Stream
 from harness.world import PROVIDER, World
-
-
-def ready_world(server, management, **options) -> World:
-    world = World(server, management, **options)
-    body = {"client_id": world.idp.client_id, "client_secret": world.idp.client_secret}
-    management.put(f"{world.path}/identity-provider/sign-in", body)
-    return world
 
 
 @pytest.fixture
@@ -30,42 +24,6 @@ def ready(server, management):
     world = ready_world(server, management)
     yield world
     world.close()
-
-
-def entrance(world: World) -> str:
-    return f"{world.server.url}/wallet/sign-in?appId={world.app_id}"
-
-
-def start(world: World) -> str:
-    return f"{world.server.url}/wallet/sign-in/start?appId={world.app_id}"
-
-
-def signed_in(world: World, browser: Browser | None = None) -> tuple[Browser, Page]:
-    browser = browser or Browser()
-    assert world.idp.host.split(":")[0] in browser.open(entrance(world)).text
-    page = browser.open(start(world))
-    assert page.status == 200 and "Signed in as" in page.text, page.text
-    return browser, page
-
-
-def live(page: Page) -> str:
-    """The part of the page about connections that have not ended."""
-    return page.text.split("<details class=\"wallet-past\"")[0]
-
-
-def ended(page: Page) -> str:
-    return page.text.removeprefix(live(page))
-
-
-def end(browser: Browser, page: Page, grant_id: str) -> Page:
-    """Both steps: the link on the card, and the button of the page that asks."""
-    address = f"/wallet/connections/{grant_id}/revoke"
-    assert f'href="{address}"' in page.text
-    return browser.press(browser.open(urljoin(page.url, address)), "revoke", grant_id)
-
-
-def cookie_value(browser: Browser) -> str:
-    return next(cookie.value for cookie in browser.cookies if cookie.name.endswith("sallyport-wallet"))
 
 
 def test_a_user_sees_and_ends_what_they_connected_and_nobody_elses(ready):
