@@ -96,7 +96,7 @@ def test_a_person_signs_in_connects_an_account_and_ends_it_in_the_wallet(
     expect(page).to_have_url(f"{server.url}/wallet/connections")
     expect(page.get_by_role("listitem")).to_contain_text("alice@provider.test")
     page.get_by_role("link", name="End this connection").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("End the connection to Django?")
+    expect(page.get_by_role("heading", level=1)).to_have_text("End the connection to django?")
     assert wait(sdk.request("GET", me, grant_id=grant.grant_id)).status_code == 200
     page.get_by_role("button", name="End this connection").click()
     expect(page).to_have_url(f"{server.url}/wallet/connections")
