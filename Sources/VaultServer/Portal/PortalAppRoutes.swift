@@ -83,7 +83,9 @@ extension PortalRoutes {
             Route("POST", settings + "/branding", "Change how the pages of an app's users look") { caller, exchange in
                 let upload = try exchange.multipartForm()
                 let form = upload.values
-                return try await exchange.submitting(form) { try settingsPage(caller, exchange, branding: $0) } _: {
+                return try await exchange.submitting(form) {
+                    try settingsPage(caller, exchange, branding: $0)
+                } _: {
                     let logo: AppLogoChange =
                         form.has("remove_logo", "yes") ? .remove : upload.file("logo").map { .replace($0) } ?? .keep
                     try await vault.setBranding(
