@@ -131,7 +131,7 @@ struct IdentityInstructions: Sendable {
             # The JWT of whoever is signed in to your app right now.
             ...
 
-        app = App(os.environ["ALTER_API_KEY"], user_token_getter=current_user_token)
+        app = App(api_key=os.environ["ALTER_API_KEY"], user_token_getter=current_user_token)
 
         async def repositories():
             answer = await app.request("GET", "https://api.github.com/user/repos", provider="github")

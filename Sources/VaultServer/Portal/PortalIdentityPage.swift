@@ -133,7 +133,7 @@ struct IdentityPage: Sendable {
         <div>\(context.instructions.claims)</div>
         </div>
         <h3>Audience</h3>
-        \(context.canEdit ? audienceForm : "<p>\(audience)</p>")
+        \(context.canEdit ? audienceForm : "<p>\(audience)</p>" as HTML)
         </section>
         """
     }
@@ -175,7 +175,7 @@ struct IdentityPage: Sendable {
         \(forms.audience.alert)
         \(Field(
             "audience", "Audience", forms.audience,
-            hint: "Tokens must be made for this: with Auth0 the identifier of your API, with Okta the audience of the authorization server, with Keycloak the client ID. Empty: any audience passes. It can be changed at any time.",
+            hint: "Tokens must be made for this: with Auth0 the identifier of your API, with Okta the audience of the authorization server, with Keycloak the client ID. Left empty, it is not checked. It can be changed at any time.",
             initial: provider.audience ?? "").html)
         <p class="actions"><button class="plain">Save audience</button></p>
         </form>

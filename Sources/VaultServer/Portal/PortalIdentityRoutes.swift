@@ -109,7 +109,7 @@ extension PortalRoutes {
                     let scopes = form["scopes"].split { $0.isWhitespace || $0 == "," }.map(String.init)
                     let fields = form.fields(
                         .text("client_id"), .text("client_secret"),
-                        .json("scopes", scopes.isEmpty ? nil : .strings(scopes)))
+                        .json("scopes", scopes.isEmpty ? nil : JSON.strings(scopes)))
                     let settings = SignInSettings(fields)
                     try fields.finish()
                     _ = try await vault.setSignIn(caller.account, appID: exchange.appID, settings)

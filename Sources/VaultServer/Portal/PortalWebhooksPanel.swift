@@ -188,10 +188,10 @@ struct EventMapForm: Sendable {
         for event in map.json.names {
             let choice = form[prefix + event]
             guard !choice.isEmpty, choice != map.changes[event]?.string ?? standard else { continue }
-            edit[event] = choice == standard ? JSON.null : .string(choice)
+            edit[event] = choice == standard ? JSON.null : JSON.string(choice)
         }
         if !form["new_event"].isEmpty { edit[form["new_event"]] = .string(form["new_action"]) }
-        return edit.isEmpty ? nil : .object(edit)
+        return edit.isEmpty ? nil : JSON.object(edit)
     }
 
     private var events: [String] { provider.eventMap.json.names }
