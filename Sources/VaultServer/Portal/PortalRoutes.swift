@@ -22,7 +22,8 @@ struct PortalRoutes: Sendable {
     var now: Instant { vault.currentTime }
 
     var routes: [Route<PortalCaller>] {
-        accountRoutes + organizationRoutes + appRoutes + keyRoutes + oauthProviderRoutes + managedSecretRoutes
+        accountRoutes + organizationRoutes + appRoutes + identityRoutes + keyRoutes + oauthProviderRoutes
+            + managedSecretRoutes
     }
 
     static let app = "/portal/apps/{app_id}"
@@ -122,6 +123,7 @@ enum PortalNotice: String, CaseIterable, Sendable {
     case credentialsSaved = "credentials-saved"
     case secretSaved = "secret-saved"
     case webhooksDisabled = "webhooks-disabled"
+    case replayed
     case suspended, restored, deprovisioned, extended
 
     init?(_ exchange: Exchange) {
@@ -148,6 +150,7 @@ enum PortalNotice: String, CaseIterable, Sendable {
         case .credentialsSaved: "The credentials are saved. Users can sign in."
         case .secretSaved: "The secret is saved."
         case .webhooksDisabled: "Webhooks are off. The endpoint refuses everything."
+        case .replayed: "The delivery was applied again. The list says what it did."
         case .suspended: "The user is suspended. Every use is refused; nothing is destroyed."
         case .restored: "The user is active again."
         case .deprovisioned: "The user is deprovisioned: grants revoked, tokens destroyed."
