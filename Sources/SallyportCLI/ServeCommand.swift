@@ -4,7 +4,9 @@ import Logging
 import NIOCore
 import UnixSignals
 import VaultAPI
+import VaultCrypto
 import VaultServer
+import VaultService
 
 /// Settings that `serve` and the commands on the database share. Flags win over the environment.
 struct InstallationOptions: ParsableArguments {
@@ -78,7 +80,10 @@ struct ServeCommand: AsyncParsableCommand {
             let database = try opened.databaseSettings().map { ($0.key, Logger.MetadataValue.string($0.value)) }
             logger.info("starting", metadata: Logger.Metadata(uniqueKeysWithValues: database))
             try await SallyportServer(settings: settings, installation: opened, logger: logger)
-                .run(stoppingOn: [.sigterm, .sigint]) { address in Terminal.print("listening on \(address)") }
+                .run(stoppingOn: [.sigterm, .sigint]) { address in
+                    Terminal.print("listening on \(address)")
+                    await Self.printSetupAddress(opened, logger: logger)
+                }
             try await opened.close()
             logger.info("stopped")
         } catch let error as InstallationError {
@@ -91,6 +96,16 @@ struct ServeCommand: AsyncParsableCommand {
             // The type only: the description of an unexpected error may hold what it was handling.
             logger.critical("the server ended", metadata: ["error": "\(type(of: error))"])
             Foundation.exit(1)
+        }
+    }
+
+    /// While there is no operator: to the terminal of whoever started it, and nowhere else.
+    private static func printSetupAddress(_ installation: Installation, logger: Logger) async {
+        do {
+            guard let address = try await installation.vault.openSetupAddress() else { return }
+            Terminal.print("set up the first operator within 30 minutes: \(address.revealed())")  // plaintext leaves here
+        } catch {
+            logger.error("no setup address could be made", metadata: ["error": "\(type(of: error))"])
         }
     }
 }

@@ -12,6 +12,9 @@ package enum SitePath: Sendable {
     case walletStart
     case walletConnections
     case walletRevoke(String)
+    case walletExtend(String)
+    case walletActivity
+    case walletActivityFile
     case walletSignOut
     case identityProviderWebhook(String)
     case asset(String)
@@ -43,6 +46,9 @@ package enum SitePath: Sendable {
         case .walletStart: "/wallet/sign-in/start"
         case .walletConnections: "/wallet/connections"
         case .walletRevoke(let grantID): "/wallet/connections/" + grantID + "/revoke"
+        case .walletExtend(let grantID): "/wallet/connections/" + grantID + "/extend"
+        case .walletActivity: "/wallet/activity"
+        case .walletActivityFile: "/wallet/activity.csv"
         case .walletSignOut: "/wallet/sign-out"
         case .identityProviderWebhook(let endpointID): "/webhooks/idp/" + endpointID
         case .asset(let name): "/assets/" + name

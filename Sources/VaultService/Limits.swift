@@ -34,6 +34,18 @@ package enum Limits {
     package static let signInSessionSeconds: Int64 = 600
     /// A session of the Wallet: a working day, whatever happens in it.
     package static let walletSessionSeconds: Int64 = 43_200
+    /// Beside the connections that are there.
+    static let endedConnectionsShown = 50
+    /// A longer term is offered when it adds this much at least: time runs while one looks at the page.
+    static let extensionSecondsMin: Int64 = 60
+    /// A page of a user's activity, and the records read for it at most: a filter may fit none of a million.
+    static let activityPage = 50
+    static let activityScan = 2000
+    /// A user's export: its rows, and the records read for it.
+    package static let activityExportRows = 10_000
+    static let activityExportScan = 100_000
+    /// Records are written within this time of what they tell; calls take a while.
+    static let activityDelaySeconds: Int64 = 3600
     /// The one-time address for the first operator (behaviour contract, “First operator”).
     static let setupAddressSeconds: Int64 = 1800
     static let invitationSeconds: Int64 = 7 * 86_400

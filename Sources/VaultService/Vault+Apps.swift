@@ -60,6 +60,13 @@ extension Vault {
         try read { try $0.apps(operatorID: caller.operatorID, after: after, limit: limit) }
     }
 
+    /// The same list, with what each app holds.
+    package func appSummaries(_ caller: OperatorCaller, after: PagePosition, limit: Int) throws -> [AppSummary] {
+        try read { transaction in
+            try transaction.apps(operatorID: caller.operatorID, after: after, limit: limit).map(transaction.summary)
+        }
+    }
+
     /// - Parameter websiteURL: `nil` leaves it, `.some(nil)` takes it away.
     package func updateApp(_ caller: OperatorCaller, _ id: String, name: String?, websiteURL: String??) async throws
         -> AppRecord

@@ -13,7 +13,7 @@ package struct OperatorRecord: Sendable {
     }
 }
 
-package enum MembershipRole: String, Sendable { case admin, member, readOnly = "read_only" }
+package enum MembershipRole: String, Sendable, CaseIterable { case admin, member, readOnly = "read_only" }
 
 package struct AppRecord: Sendable {
     package let id: AppID
@@ -48,6 +48,31 @@ package struct AppRecord: Sendable {
             dataKeyID: try row.id("data_key_id"),
             createdAt: try row.instant("created_at"), archivedAt: try row.optionalInstant("archived_at"))
     }
+}
+
+/// A number that is not counted beyond a bound, so that large tables do not make it slow.
+package struct CappedCount: Sendable, Equatable {
+    package let value: Int64
+    /// Whether there are more than `value`.
+    package let isMore: Bool
+
+    static let bound: Int64 = 10_000
+
+    package init(value: Int64, isMore: Bool) {
+        self.value = value
+        self.isMore = isMore
+    }
+
+    init(_ counted: Int64) { self.init(value: min(counted, Self.bound), isMore: counted > Self.bound) }
+}
+
+/// An app in a list, with what it holds.
+package struct AppSummary: Sendable {
+    package let app: AppRecord
+    package let organizationName: String
+    package let users: CappedCount
+    package let grants: CappedCount
+    package let keys: CappedCount
 }
 
 /// Where a list goes on: the sort key of the last row answered.
@@ -110,6 +135,21 @@ extension Transaction {
             ORDER BY apps.created_at, apps.id LIMIT ?4
             """, operatorID, after.at, after.id, limit
         ).map(AppRecord.init)
+    }
+
+    /// What the app holds. Revoked grants and keys count: they are listed, too.
+    package func summary(_ app: AppRecord) throws -> AppSummary {
+        func count(_ table: String) throws -> CappedCount {
+            let row = try row(
+                "SELECT COUNT(*) AS total FROM (SELECT 1 FROM \(table) WHERE app_id = ?1 LIMIT ?2) AS counted", app.id,
+                CappedCount.bound + 1)
+            return CappedCount(try row?.integer("total") ?? 0)
+        }
+        return AppSummary(
+            app: app,
+            organizationName: try row("SELECT name FROM organizations WHERE id = ?1", app.organizationID)?.text("name")
+                ?? "",
+            users: try count("users"), grants: try count("grants"), keys: try count("api_keys"))
     }
 
     package func appIDs(limit: Int) throws -> [AppID] {

@@ -232,6 +232,7 @@ def management_bodies(world: World) -> dict[str, dict[str, Any]]:
     return {
         "POST /api/v1/apps": {"name": "n", "website_url": "https://example.test", "organization_id": None},
         f"PATCH {app}": {"name": "n", "website_url": "https://example.test"},
+        f"PATCH {app}/branding": {"accent_color": "#1f5f5b", "logo": "R0lGODlhAQABAAAAACw="},
         f"POST {app}/keys": key,
         f"POST {app}/keys/{{key_id}}/rotate": {"overlap_days": 1},
         f"POST {app}/identity-provider/discover": {"issuer_url": world.oauth.url("/nothing")},

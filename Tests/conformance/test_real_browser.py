@@ -95,8 +95,14 @@ def test_a_person_signs_in_connects_an_account_and_ends_it_in_the_wallet(
     peer.answer(page, "alice")
     expect(page).to_have_url(f"{server.url}/wallet/connections")
     expect(page.get_by_role("listitem")).to_contain_text("alice@provider.test")
+    page.get_by_role("link", name="End this connection").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("End the connection to Django?")
+    assert wait(sdk.request("GET", me, grant_id=grant.grant_id)).status_code == 200
     page.get_by_role("button", name="End this connection").click()
-    expect(page.get_by_role("listitem")).to_have_count(0)
+    expect(page).to_have_url(f"{server.url}/wallet/connections")
+    expect(page.get_by_text("You have not connected any account")).to_be_visible()
+    page.get_by_text("Ended").first.click()
+    expect(page.get_by_role("listitem")).to_contain_text("alice@provider.test")
     with pytest.raises(GrantRevokedError):
         wait(sdk.request("GET", me, grant_id=grant.grant_id))
 

@@ -29,27 +29,32 @@ struct Edge: HTTPResponder {
     let management: RouteTable<OperatorCaller>
     let open: RouteTable<Visitor>
     let wallet: RouteTable<WalletCaller>
-    private let walletCookie: WalletCookie
+    let portal: RouteTable<PortalCaller>
+    private let walletRoutes: WalletRoutes
+    private let portalRoutes: PortalRoutes
 
     init(vault: Vault, settings: ServerSettings, logger: Logger) {
         self.vault = vault
         self.settings = settings
         self.logger = logger
         sdk = RouteTable(SDKRoutes(vault: vault).routes)
-        let walletRoutes = WalletRoutes(vault: vault)
+        walletRoutes = WalletRoutes(vault: vault)
         wallet = RouteTable(walletRoutes.routes)
-        walletCookie = walletRoutes.session
+        portalRoutes = PortalRoutes(vault: vault)
+        portal = RouteTable(portalRoutes.routes)
         management = RouteTable(ManagementRoutes(vault: vault).routes)
         open = RouteTable(
             HealthRoutes(vault: vault, showsMetrics: settings.metricsListen == nil).routes + walletRoutes.openRoutes
+                + portalRoutes.openRoutes
                 + ConnectRoutes(vault: vault).routes
                 + SignInRoutes(vault: vault).routes
                 + WebhookRoutes(vault: vault).routes
+                + BrandingRoutes(vault: vault).routes
                 + Asset.all.map(\.route)
                 + [OpenAPIDocument.route(management)])
     }
 
-    private enum Area { case sdk, management, wallet, open }
+    private enum Area { case sdk, management, wallet, portal, open }
 
     func respond(to request: Request, context: EdgeContext) async throws -> Response {
         let started = ContinuousClock.now
@@ -112,7 +117,12 @@ struct Edge: HTTPResponder {
         } else {
             area =
                 path.hasPrefix("/sdk/")
-                ? .sdk : path.hasPrefix("/api/v1/") ? .management : path.hasPrefix("/wallet/") ? .wallet : .open
+                ? .sdk
+                : path.hasPrefix("/api/v1/")
+                    ? .management
+                    : path.hasPrefix("/wallet/")
+                        ? .wallet
+                        : path.hasPrefix("/portal/") ? .portal : .open
         }
         let limit = bodyLimit(area, path: path)
         func exchange(body: [UInt8], late: LateBody? = nil) -> Exchange {
@@ -135,10 +145,29 @@ struct Edge: HTTPResponder {
             return try await handle(openMatch, exchange, Visitor(origin: origin), route: &route)
         case .wallet:
             guard case .wrongMethod = openMatch else {
-                guard let cookie = walletCookie.value(of: exchange),
+                guard let cookie = walletRoutes.session.value(of: exchange),
                     let caller = try vault.walletCaller(cookie: cookie, origin: origin)
                 else { return .redirect(SitePath.walletSignIn.path) }
-                return try await handle(wallet.match(method: method, path: path), exchange, caller, route: &route)
+                do {
+                    return try await handle(wallet.match(method: method, path: path), exchange, caller, route: &route)
+                } catch let error as VaultError {
+                    report(error, requestID: origin.requestID)
+                    return walletRoutes.refusal(error, caller, exchange)
+                }
+            }
+            return try await handle(openMatch, exchange, Visitor(origin: origin), route: &route)
+        case .portal:
+            guard case .wrongMethod = openMatch else {
+                guard let caller = try await portalRoutes.caller(of: exchange) else {
+                    return portalRoutes.signInRedirect(exchange)
+                }
+                do {
+                    if method != "GET" { try portalRoutes.requireForm(exchange) }
+                    return try await handle(portal.match(method: method, path: path), exchange, caller, route: &route)
+                } catch let error as VaultError {
+                    report(error, requestID: origin.requestID)
+                    return portalRoutes.refusal(error, caller, exchange)
+                }
             }
             return try await handle(openMatch, exchange, Visitor(origin: origin), route: &route)
         case .management:
@@ -181,6 +210,10 @@ struct Edge: HTTPResponder {
     }
 
     private func operatorCaller(_ exchange: Exchange) async throws -> OperatorCaller {
+        if exchange.header("authorization") == nil, let caller = try await portalRoutes.caller(of: exchange) {
+            if exchange.method != "GET" { try portalRoutes.requireToken(exchange) }
+            return caller.account
+        }
         guard let header = exchange.header("authorization"), header.lowercased().hasPrefix("bearer ") else {
             throw Vault.unauthenticated
         }

@@ -1,6 +1,7 @@
 import Foundation
 import Synchronization
 import VaultAPI
+import VaultCrypto
 import VaultDomain
 import VaultService
 
@@ -214,6 +215,18 @@ enum FormText {
         text.split(separator: "&", omittingEmptySubsequences: true).map { piece in
             let pair = piece.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             return (name: decoded(pair[0]), value: pair.count == 2 ? decoded(pair[1]) : "")
+        }
+    }
+
+    /// RFC 3986 unreserved characters stay, everything else is percent-encoded.
+    static func encode(_ text: String) -> String {
+        let kept = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~".utf8)
+        return text.utf8.reduce(into: "") { output, byte in
+            if kept.contains(byte) {
+                output.unicodeScalars.append(Unicode.Scalar(byte))
+            } else {
+                output += "%" + Hex.encode([byte]).uppercased()
+            }
         }
     }
 

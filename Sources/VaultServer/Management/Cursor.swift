@@ -12,9 +12,10 @@ struct Paging: Sendable {
     private let fingerprint: String
 
     /// Reads `limit` and `cursor` from the query. `filter` is every other parameter that shapes the list.
-    init(_ fields: Fields, path: String, filter: JSONObject) {
+    /// A page whose limit is fixed passes it.
+    init(_ fields: Fields, path: String, filter: JSONObject, limit fixed: Int? = nil) {
         limit =
-            fields.optionalString("limit", length: 1...8).flatMap { text -> Int? in
+            fixed ?? fields.optionalString("limit", length: 1...8).flatMap { text -> Int? in
                 guard let value = Int(text), (1...Limits.pageMax).contains(value) else {
                     fields.report("limit", "must be a number from 1 to \(Limits.pageMax)")
                     return nil
@@ -37,6 +38,11 @@ struct Paging: Sendable {
         position = PagePosition(at: at, id: id)
     }
 
+    func cursor(_ position: PagePosition) -> String {
+        let cursor: JSON = ["list": .string(fingerprint), "at": .integer(position.at), "id": .string(position.id)]
+        return Base64URL.encode(cursor.bytes)
+    }
+
     /// The answer for a list that is at hand as a whole, in the order of its ids.
     func answer<Item>(all items: [Item], id: (Item) -> String, json: (Item) -> JSON) -> Answer {
         answer(
@@ -49,9 +55,7 @@ struct Paging: Sendable {
         let page = rows.prefix(limit)
         var next: JSON = .null
         if rows.count > limit, let last = page.last {
-            let position = position(last)
-            let cursor: JSON = ["list": .string(fingerprint), "at": .integer(position.at), "id": .string(position.id)]
-            next = .string(Base64URL.encode(cursor.bytes))
+            next = .string(cursor(position(last)))
         }
         return .json(["items": .array(page.map(json)), "next_cursor": next])
     }

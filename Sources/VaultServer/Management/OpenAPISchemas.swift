@@ -2,7 +2,12 @@
 enum OpenAPISchemas {
     static let all: [(name: String, fields: [RouteField])] = [
         ("App", required("id", "organization_id", "name", "website_url", "created_at", "archived_at", "status")),
-        ("APIKey", key), ("MintedAPIKey", key + [.required("api_key")]),
+        ("Organization", required("id", "name", "created_at", "role")),
+        ("Member", required("operator_id", "email", "role")),
+        ("Invitation", invitation), ("OpenedInvitation", invitation + [.required("invitation_url")]),
+        ("AccessToken", accessToken), ("MintedAccessToken", accessToken + [.required("token")]),
+        ("AppBranding", required("accent_color", "logo_url")), ("APIKey", key),
+        ("MintedAPIKey", key + [.required("api_key")]),
         (
             "DiscoveredIdentityProvider",
             required(
@@ -122,6 +127,9 @@ enum OpenAPISchemas {
         ["allowed_groups", "allowed_roles", "ip_allowlist", "methods", "paths"].map { .optional($0, .strings) }
         + ["time", "rate_limit", "grant_ttl", "require_approval"].map { .optional($0, .object) }
 
+    private static let invitation = required("id", "organization_id", "email", "role", "created_at", "expires_at")
+    private static let accessToken =
+        required("id", "name", "created_at", "expires_at", "last_used_at") + [.required("scopes", .strings)]
     private static let key =
         required(
             "id", "name", "key_prefix", "key_type", "created_at", "expires_at", "deprecated_at", "grace_ends_at",

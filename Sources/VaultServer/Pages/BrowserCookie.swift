@@ -39,6 +39,9 @@ extension Exchange {
         header("content-type")?.lowercased().hasPrefix("application/x-www-form-urlencoded") == true
     }
 
+    /// A form that sends a file.
+    var isUpload: Bool { header("content-type")?.lowercased().hasPrefix("multipart/form-data") == true }
+
     /// A browser names the page that a form was sent from; another site's is refused. Absent only in old browsers, and
     /// `null` where the page keeps its address to itself, as ours do: there the form's token decides.
     func isFromOrigin(_ origin: String) -> Bool {
