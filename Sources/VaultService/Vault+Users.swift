@@ -26,6 +26,14 @@ extension Vault {
         return try read { try details(try user(id, app: app, in: $0), in: $0) }
     }
 
+    /// The users of the app among these ids, for the names in a list.
+    package func users(_ caller: OperatorCaller, appID: String, ids: Set<UserID>) throws -> [UserID: User] {
+        let app = try app(caller, appID)
+        return try read { transaction in
+            try ids.reduce(into: [:]) { found, id in found[id] = try transaction.user(id, appID: app.id)?.user }
+        }
+    }
+
     func user(_ id: String, app: AppRecord, in transaction: Transaction) throws -> UserRecord {
         guard let userID = UserID(id), let record = try transaction.user(userID, appID: app.id) else {
             throw Self.notFound
