@@ -48,25 +48,28 @@ struct ReceiptPage: Sendable {
     }
 
     private func facts(_ claims: JSONObject) -> HTML {
-        Facts([
+        let trigger = claims["trigger"]
+        let user = claims["user"]
+        let reason: HTML? = trigger?["reason"]?.string.map { "\($0)" }
+        return Facts([
             (name: "Version", value: "\(String(receipt.version))"),
             (name: "Deprovisioned", value: time(claims["deprovisioned_at"])),
             (name: "Event time", value: time(claims["event_at"])),
-            (name: "Trigger", value: "\(trigger(claims["trigger"]))"),
-            (name: "Reason", value: claims["trigger"]?["reason"]?.string.map { "\($0)" }),
-            (name: "Delivery", value: claims["trigger"]?["delivery_id"]?.string.map { "<code>\($0)</code>" }),
-            (name: "Subject", value: claims["user"]?["subject"]?.string.map { "<code>\($0)</code>" }),
-            (name: "Issuer", value: claims["user"]?["issuer"]?.string.map { "<code>\($0)</code>" }),
+            (name: "Trigger", value: "\(Self.words(of: trigger))"), (name: "Reason", value: reason),
+            (name: "Delivery", value: Self.code(trigger?["delivery_id"])),
+            (name: "Subject", value: Self.code(user?["subject"])), (name: "Issuer", value: Self.code(user?["issuer"])),
             (name: "Data key", value: key(claims["data_key"])),
-            (name: "Audit record", value: claims["audit_event_id"]?.string.map { "<code>\($0)</code>" }),
+            (name: "Audit record", value: Self.code(claims["audit_event_id"])),
         ]).html
     }
+
+    private static func code(_ value: JSON?) -> HTML? { value?.string.map { Code($0).html } }
 
     private func time(_ value: JSON?) -> HTML? {
         value?.string.flatMap { Instant(rfc3339: $0) }.map { TimeText(instant: $0, now: now).html }
     }
 
-    private func trigger(_ value: JSON?) -> String {
+    private static func words(of value: JSON?) -> String {
         switch value?["type"]?.string {
         case "webhook": "an event of the identity provider (\(value?["event_type"]?.string ?? "unknown"))"
         case "operator": "an operator (\(value?["operator_id"]?.string ?? "unknown"))"
@@ -76,8 +79,8 @@ struct ReceiptPage: Sendable {
 
     private func key(_ value: JSON?) -> HTML {
         guard let id = value?["id"]?.string else { return "there was none" }
-        return
-            "<code>\(id)</code> \(time(value?["destroyed_at"]).map { "destroyed \($0)" } ?? "being destroyed" as HTML)"
+        let end: HTML = time(value?["destroyed_at"]).map { "destroyed \($0)" } ?? "being destroyed"
+        return "\(Code(id).html) \(end)"
     }
 
     private func grants(_ claims: JSONObject) -> HTML {
@@ -103,12 +106,13 @@ struct ReceiptPage: Sendable {
             columns: [.init("Token"), .init("Provider"), .init("At the provider"), .init("When"), .init("Detail")],
             rows: tokens.map { token in
                 let outcome = token["provider_revocation"]
-                let held = time(outcome?["held_until"]).map { "held \($0) at most" as HTML }
+                let held: HTML? = time(outcome?["held_until"]).map { "kept for further attempts until \($0)" }
+                let settled: HTML = time(outcome?["settled_at"]) ?? held ?? ""
                 return [
                     "\(RevocationWords.token(token["token_type"]?.string ?? ""))",
                     "\(token["provider_id"]?.string ?? "")",
                     RevocationWords.badge(outcome?["outcome"]?.string ?? "").html,
-                    time(outcome?["settled_at"]) ?? held ?? "", "\(outcome?["detail"]?.string ?? "")",
+                    settled, "\(outcome?["detail"]?.string ?? "")",
                 ]
             }
         ).html
