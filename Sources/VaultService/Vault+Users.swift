@@ -30,7 +30,9 @@ extension Vault {
     package func users(_ caller: OperatorCaller, appID: String, ids: Set<UserID>) throws -> [UserID: User] {
         let app = try app(caller, appID)
         return try read { transaction in
-            try ids.reduce(into: [:]) { found, id in found[id] = try transaction.user(id, appID: app.id)?.user }
+            var found: [UserID: User] = [:]
+            for id in ids { found[id] = try transaction.user(id, appID: app.id)?.user }
+            return found
         }
     }
 

@@ -31,10 +31,9 @@ struct GrantTable: Sendable {
     let now: Instant
 
     var html: HTML {
-        let principal: [DataTable.Column] = users == nil ? [] : [.init("Principal")]
-        let columns: [DataTable.Column] =
-            [.init("Provider"), .init("Account")] + principal
-            + [.init("Status"), .init("Created"), .init("Last used"), .init("Ends")]
+        var columns: [DataTable.Column] = [.init("Provider"), .init("Account")]
+        if users != nil { columns.append(.init("Principal")) }
+        columns += [.init("Status"), .init("Created"), .init("Last used"), .init("Ends")]
         return DataTable(label: "Grants", columns: columns, rows: grants.map(row)).html
     }
 
@@ -43,11 +42,10 @@ struct GrantTable: Sendable {
         let path = SitePath.portalApp(appID.text, "grants/" + grant.id.text).path
         let lastUsed: HTML = grant.lastUsedAt.map { TimeText(instant: $0, now: now).html } ?? "never"
         let end: HTML = grant.expiresAt.map { TimeText(instant: $0, now: now).html } ?? "never"
-        let named: [HTML] = ["<a href=\"\(path)\">\(grant.providerID)</a>", "\(grant.shownAccount)"]
-        let principal: [HTML] = users.map { [Principal(appID: appID, grant: grant, users: $0).html] } ?? []
-        return named + principal + [
-            details.status.badge.html, TimeText(instant: grant.createdAt, now: now).html, lastUsed, end,
-        ]
+        var cells: [HTML] = ["<a href=\"\(path)\">\(grant.providerID)</a>", "\(grant.shownAccount)"]
+        if let users { cells.append(Principal(appID: appID, grant: grant, users: users).html) }
+        cells += [details.status.badge.html, TimeText(instant: grant.createdAt, now: now).html, lastUsed, end]
+        return cells
     }
 }
 
@@ -61,8 +59,11 @@ struct Principal: Sendable {
         guard let userID = grant.userID else {
             return grant.principalType == .system ? "the app" : "\(grant.principalType.rawValue)"
         }
-        let name = users[userID]?.shownName ?? userID.text
-        return "<a href=\"\(SitePath.portalApp(appID.text, "users/" + userID.text).path)\">\(name)</a>"
+        return Self.link(appID, userID, users[userID]?.shownName ?? userID.text)
+    }
+
+    static func link(_ appID: AppID, _ userID: UserID, _ name: String) -> HTML {
+        "<a href=\"\(SitePath.portalApp(appID.text, "users/" + userID.text).path)\">\(name)</a>"
     }
 }
 
@@ -198,20 +199,27 @@ struct GrantDetailPage: Sendable {
         return """
             <section aria-labelledby="revocations">
             <h2 id="revocations">At the provider</h2>
-            \(DataTable(
-                label: "Revocations at the provider",
-                columns: [
-                    .init("Token"), .init("State"), .init("Attempts", isNumber: true), .init("Finished"), .init("Last problem"),
-                ],
-                rows: details.revocations.map { revocation in
-                    let finished: HTML = time(revocation.finishedAt) ?? "–"
-                    return [
-                        "\(RevocationWords.token(revocation.tokenTypeHint))", RevocationWords.badge(revocation.status).html,
-                        "\(String(revocation.attempts))", finished, "\(revocation.lastError ?? "–")",
-                    ]
-                }).html)
+            \(revocationTable)
             </section>
             """
+    }
+
+    private var revocationTable: HTML {
+        DataTable(
+            label: "Revocations at the provider",
+            columns: [
+                .init("Token"), .init("State"), .init("Attempts", isNumber: true), .init("Finished"),
+                .init("Last problem"),
+            ],
+            rows: details.revocations.map { revocation in
+                let finished: HTML = time(revocation.finishedAt) ?? "–"
+                return [
+                    "\(RevocationWords.token(revocation.tokenTypeHint))",
+                    RevocationWords.badge(revocation.status).html, "\(String(revocation.attempts))", finished,
+                    "\(revocation.lastError ?? "–")",
+                ]
+            }
+        ).html
     }
 
     private var actions: HTML {
@@ -250,13 +258,14 @@ struct GrantRevocationPage: Sendable {
 
     private var grant: Grant { details.grant }
     private var path: String { SitePath.portalApp(appID.text, "grants/" + grant.id.text).path }
+    private var loser: String { user?.shownName ?? "The app" }
 
     var html: HTML {
         """
         <div class="page-head"><h1>Revoke \(grant.providerID): \(grant.shownAccount)</h1></div>
         <section class="panel" aria-labelledby="ends">
         <h2 id="ends">What ends</h2>
-        <p>\(user.map { "\($0.shownName) loses" } ?? "The app loses") the use of this account at once. When no other grant uses its tokens, they are deleted here and revoked at the provider. This cannot be undone.</p>
+        <p>\(loser) loses the use of this account at once. When no other grant uses its tokens, they are deleted here and revoked at the provider. This cannot be undone.</p>
         <form method="post" action="\(path)/revoke">
         <input type="hidden" name="csrf" value="\(caller.csrfToken)">
         \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
