@@ -37,15 +37,18 @@ extension Vault {
     }
 
     package func policy(_ caller: OperatorCaller, appID: String, _ target: PolicyTarget) throws -> JSONObject {
-        let app = try app(caller, appID)
-        let (layer, name) = try place(of: target, app: app)
-        guard let record = try read({ try $0.policy(appID: app.id, layer: layer, target: name) }) else {
-            throw Self.notFound
-        }
+        guard let record = try storedPolicy(caller, appID: appID, target) else { throw Self.notFound }
         guard let document = record.document else {
             throw VaultError(.conflict, "The stored policy cannot be read, and denies everything. Set it again.")
         }
         return document
+    }
+
+    /// What is stored for the target, readable or not; `nil` where nothing is. Throws 404 for a grant or key that is not there.
+    package func storedPolicy(_ caller: OperatorCaller, appID: String, _ target: PolicyTarget) throws -> PolicyRecord? {
+        let app = try app(caller, appID)
+        let (layer, name) = try place(of: target, app: app)
+        return try read { try $0.policy(appID: app.id, layer: layer, target: name) }
     }
 
     /// Those of providers, `*` among them.

@@ -26,6 +26,16 @@ extension Vault {
         return try read { try details(try user(id, app: app, in: $0), in: $0) }
     }
 
+    /// The users of the app among these ids, for the names in a list.
+    package func users(_ caller: OperatorCaller, appID: String, ids: Set<UserID>) throws -> [UserID: User] {
+        let app = try app(caller, appID)
+        return try read { transaction in
+            var found: [UserID: User] = [:]
+            for id in ids { found[id] = try transaction.user(id, appID: app.id)?.user }
+            return found
+        }
+    }
+
     func user(_ id: String, app: AppRecord, in transaction: Transaction) throws -> UserRecord {
         guard let userID = UserID(id), let record = try transaction.user(userID, appID: app.id) else {
             throw Self.notFound

@@ -39,26 +39,6 @@ package struct CredentialRecord: Sendable {
     }
 }
 
-/// What a list of grants is narrowed by; everything is optional and all must fit.
-package struct GrantFilter: Sendable {
-    package var userID: UserID?
-    package var providerID: String?
-    package var account: String?
-    package var label: String?
-    package var status: GrantStatus?
-
-    package init(
-        userID: UserID? = nil, providerID: String? = nil, account: String? = nil, label: String? = nil,
-        status: GrantStatus? = nil
-    ) {
-        self.userID = userID
-        self.providerID = providerID
-        self.account = account
-        self.label = label
-        self.status = status
-    }
-}
-
 /// A grant beside the facts that decide its status.
 package struct GrantRecord: Sendable {
     package let grant: Grant
@@ -168,79 +148,29 @@ extension Transaction {
         try row("SELECT \(Self.grantColumns) FROM grants WHERE id = ?1 AND app_id = ?2", id, appID).map(grantRecord)
     }
 
-    private func grantRecord(_ row: Row) throws -> GrantRecord {
+    func grantRecord(_ row: Row) throws -> GrantRecord {
         let grant = try Grant(row)
         return GrantRecord(
             grant: grant, accountID: try row.optionalText("account_id"),
             credential: try grant.credentialID.flatMap { try credential($0) })
     }
 
-    /// Grants of the app in the order they were made, narrowed by what SQL can decide.
-    package func grants(
-        appID: AppID, filter: GrantFilter, now: Instant, after: PagePosition, offset: Int64 = 0, limit: Int64
-    ) throws -> [GrantRecord] {
-        try rows(
-            """
-            SELECT \(Self.grantColumns) FROM grants LEFT JOIN credentials ON credentials.id = grants.credential_id
-            WHERE \(Self.grantCondition) AND (grants.created_at, grants.id) > (?8, ?9)
-            ORDER BY grants.created_at, grants.id LIMIT ?10 OFFSET ?11
-            """, appID, filter.userID, filter.providerID, filter.account, filter.label, filter.status?.rawValue, now,
-            after.at, after.id, limit, offset
-        ).map(grantRecord)
-    }
-
-    package func grantCount(appID: AppID, filter: GrantFilter, now: Instant) throws -> Int64 {
-        try row(
-            """
-            SELECT count(*) AS total FROM grants LEFT JOIN credentials ON credentials.id = grants.credential_id
-            WHERE \(Self.grantCondition)
-            """, appID, filter.userID, filter.providerID, filter.account, filter.label, filter.status?.rawValue, now
-        )?.integer("total") ?? 0
-    }
-
-    /// When a grant ends: its own end, or that of the longest term that policies give it now, whichever is first (see
-    /// `Grant.termEnd`). Null for never.
-    private static let grantEnd = """
-        (SELECT min(ends.at) FROM (
-            SELECT grants.expires_at AS at WHERE grants.expires_at IS NOT NULL
-            \(longestTerms)) AS ends)
-        """
-
-    /// One key of the table after the other: an `OR` would read every policy of the app.
-    private static let longestTerms = [("app", "'*'"), ("provider", "grants.provider_id"), ("grant", "grants.id")].map {
-        """
-        UNION ALL
-        SELECT grants.term_started_at + 1000 * policies.grant_ttl_max FROM policies
-        WHERE policies.app_id = grants.app_id AND policies.layer = '\($0.0)' AND policies.target = \($0.1)
-            AND policies.grant_ttl_max IS NOT NULL AND grants.principal_type <> 'system'
-        """
-    }.joined(separator: "\n")
-
-    private static let grantColumns = "grants.*, \(grantEnd) AS ends_at"
-
-    /// The same order of states as `Grant.status(credential:now:)`; a test holds the two together.
-    private static let grantCondition = """
-        grants.app_id = ?1 AND (?2 IS NULL OR grants.user_id = ?2) AND (?3 IS NULL OR grants.provider_id = ?3)
-            AND (?4 IS NULL OR grants.account_identifier = ?4) AND (?5 IS NULL OR grants.label = ?5)
-            AND (?6 IS NULL OR ?6 = CASE
-                WHEN grants.revoked_at IS NOT NULL THEN 'revoked'
-                WHEN \(grantEnd) <= ?7 THEN 'expired'
-                WHEN credentials.id IS NULL OR credentials.died_at IS NOT NULL THEN 'needs_reauth'
-                ELSE 'active' END)
-        """
-
     /// Grants that a provider id names for one user, or for the app itself: those not revoked.
     package func candidateGrants(
         appID: AppID, providerID: String, principalType: PrincipalType, userID: UserID?, account: String?,
         label: String?, limit: Int
     ) throws -> [GrantRecord] {
-        try rows(
+        var condition = ListCondition("grants")
+        condition.require("app_id = \(condition.bind(appID)) AND provider_id = \(condition.bind(providerID))")
+        condition.require("principal_type = \(condition.bind(principalType.rawValue)) AND revoked_at IS NULL")
+        if let userID { condition.require("user_id = \(condition.bind(userID))") }
+        if let account { condition.require("account_identifier = \(condition.bind(account))") }
+        if let label { condition.require("label = \(condition.bind(label))") }
+        let count = condition.bind(limit)
+        return try rows(
             """
-            SELECT \(Self.grantColumns) FROM grants WHERE app_id = ?1 AND provider_id = ?2 AND principal_type = ?3
-                AND (?4 IS NULL OR user_id = ?4) AND revoked_at IS NULL
-                AND (?5 IS NULL OR account_identifier = ?5) AND (?6 IS NULL OR label = ?6)
-            ORDER BY created_at, id LIMIT ?7
-            """, appID, providerID, principalType.rawValue, userID, account, label, limit
+            SELECT \(Self.grantColumns) FROM \(condition.source) WHERE \(condition.text) ORDER BY created_at, id LIMIT \(count)
+            """, arguments: condition.arguments
         ).map(grantRecord)
     }
 

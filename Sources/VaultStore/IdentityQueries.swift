@@ -254,19 +254,29 @@ extension Transaction {
     package func users(
         appID: AppID, status: UserStatus?, group: String?, query: String?, after: PagePosition, limit: Int
     ) throws -> [UserRecord] {
-        let pattern = query.map {
-            "%" + $0.replacing("\\", with: "\\\\").replacing("%", with: "\\%").replacing("_", with: "\\_").lowercased()
-                + "%"
+        var condition = ListCondition("users")
+        condition.require("app_id = \(condition.bind(appID))")
+        if let status { condition.require("status = \(condition.bind(status.rawValue))") }
+        if let query {
+            let pattern = condition.bind(Self.containing(query))
+            condition.require(
+                """
+                lower(external_subject_id || ' ' || coalesce(email, '') || ' ' || coalesce(display_name, ''))
+                    LIKE \(pattern) ESCAPE '\\'
+                """)
         }
+        // In the list's own JSON, where its quotes end a name.
+        if let group { condition.require("replace(groups, \(condition.bind(JSON.string(group))), '') <> groups") }
+        condition.require("(first_seen_at, id) > (\(condition.bind(after.at)), \(condition.bind(after.id)))")
+        let count = condition.bind(limit)
         return try rows(
-            """
-            SELECT * FROM users WHERE app_id = ?1 AND (first_seen_at, id) > (?2, ?3)
-                AND (?4 IS NULL OR status = ?4)
-                AND (?5 IS NULL OR lower(external_subject_id) LIKE ?5 ESCAPE '\\'
-                    OR lower(email) LIKE ?5 ESCAPE '\\' OR lower(display_name) LIKE ?5 ESCAPE '\\')
-                AND (?6 IS NULL OR replace(groups, ?6, '') <> groups)
-            ORDER BY first_seen_at, id LIMIT ?7
-            """, appID, after.at, after.id, status?.rawValue, pattern, group.map { JSON.string($0).text }, limit
+            "SELECT * FROM \(condition.source) WHERE \(condition.text) ORDER BY first_seen_at, id LIMIT \(count)",
+            arguments: condition.arguments
         ).map(UserRecord.init)
+    }
+
+    private static func containing(_ text: String) -> String {
+        let escaped = text.replacing("\\", with: "\\\\").replacing("%", with: "\\%").replacing("_", with: "\\_")
+        return "%" + escaped.lowercased() + "%"
     }
 }

@@ -12,6 +12,10 @@ package struct Transaction {
     fileprivate let connection: Database
 
     package func rows(_ sql: String, _ arguments: (any SQLBindable)...) throws -> [Row] {
+        try rows(sql, arguments: arguments)
+    }
+
+    package func rows(_ sql: String, arguments: [any SQLBindable]) throws -> [Row] {
         try Self.translatingErrors {
             let statement = try connection.cachedStatement(sql: sql)
             let columns = statement.columnNames

@@ -91,7 +91,7 @@ extension ManagementRoutes {
 }
 
 extension ImaginedCall {
-    fileprivate init(_ fields: Fields) {
+    init(_ fields: Fields) {
         let providerID = fields.optionalString("provider_id", length: 1...255)
         let grantID = fields.readID("grant_id", GrantID.init)
         if fields.has("provider_id") == fields.has("grant_id") {

@@ -90,8 +90,7 @@ extension ManagementRoutes {
             Route("POST", grant + "/extend", "Give a limited grant a new term, cut to what policies allow") {
                 caller, exchange in
                 let fields = try exchange.fields(.refused)
-                if !fields.has("expires_at") { fields.report("expires_at", "is required") }
-                let until = fields.optionalInstant("expires_at") ?? Instant(milliseconds: 0)
+                let until = fields.readInstant("expires_at")
                 try fields.finish()
                 return .json(
                     try await vault.extendGrant(
@@ -114,9 +113,20 @@ extension ManagementRoutes {
 extension Exchange {
     fileprivate func readReason() throws -> String? {
         let fields = try fields(.refused, allowsEmpty: true)
-        let reason = fields.optionalString("reason", length: 1...2000)
+        let reason = fields.readActionReason()
         try fields.finish()
         return reason
+    }
+}
+
+extension Fields {
+    /// Why an operator acts. Optional, and kept with the record.
+    func readActionReason() -> String? { optionalString("reason", length: 1...2000) }
+
+    /// A time that must be given.
+    func readInstant(_ name: String) -> Instant {
+        if !has(name) { report(name, "is required") }
+        return optionalInstant(name) ?? Instant(milliseconds: 0)
     }
 }
 

@@ -25,6 +25,11 @@ struct FormValues: Sendable {
         raw(name).split(whereSeparator: { $0.isWhitespace || $0 == "," }).map(String.init)
     }
 
+    /// The same values under other names; without those that get none.
+    func renaming(_ name: (String) -> String?) -> FormValues {
+        FormValues(items.compactMap { item in name(item.name).map { (name: $0, value: item.value) } })
+    }
+
     /// The pieces of a text that holds one on each line, or between commas.
     func list(_ name: String) -> [String] {
         all(name).flatMap { $0.split(whereSeparator: { $0.isNewline || $0 == "," }) }

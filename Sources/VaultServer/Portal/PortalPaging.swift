@@ -9,6 +9,8 @@ extension Paging {
         let own: JSONObject = filter["cursor"].map { ["cursor": $0] } ?? [:]
         filter["cursor"] = nil
         filter["done"] = nil
+        // A form sends its empty fields as well; the address of the next page does not.
+        for name in filter.names where filter[name]?.string?.isEmpty == true { filter[name] = nil }
         let fields = Fields(own, unknownMembers: .refused)
         self.init(fields, path: exchange.path, filter: filter, limit: limit)
         try fields.finish()

@@ -23,7 +23,7 @@ struct PortalRoutes: Sendable {
 
     var routes: [Route<PortalCaller>] {
         accountRoutes + organizationRoutes + appRoutes + identityRoutes + keyRoutes + oauthProviderRoutes
-            + managedSecretRoutes
+            + managedSecretRoutes + userRoutes + grantRoutes + policyRoutes
     }
 
     static let app = "/portal/apps/{app_id}"
