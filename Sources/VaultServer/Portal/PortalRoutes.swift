@@ -22,7 +22,7 @@ struct PortalRoutes: Sendable {
     var now: Instant { vault.currentTime }
 
     var routes: [Route<PortalCaller>] {
-        accountRoutes + organizationRoutes + appRoutes
+        accountRoutes + organizationRoutes + appRoutes + overviewRoutes + auditRoutes
     }
 
     static let app = "/portal/apps/{app_id}"
