@@ -16,6 +16,15 @@ package enum Limits {
     package static let auditRetentionDays: ClosedRange<Int64> = 1...36_500
     /// Records read at a time where all of them are.
     static let auditPage = 500
+    /// Records that a page of the Portal looks at where an index does not find what is asked for: some five milliseconds.
+    static let auditLookedAtMax = 5000
+    /// By how much records may be out of the order of their times, where they are looked for by time.
+    static let auditSlackSeconds: Int64 = 3600
+    /// Records whose uses are counted in one transaction, and the pause before the next ones: no other write waits long.
+    static let usageRecordsAtOnce = 2000
+    static let usagePause = Duration.milliseconds(20)
+    /// How long figures of use are kept: the same month of the year before can be looked at.
+    static let usageLifeSeconds: Int64 = 400 * 86_400
     /// Audit streams: of one app, records of one message, seconds for it, and the longest pause after failures.
     static let auditStreamsMax = 10
     static let auditStreamBatch = 100

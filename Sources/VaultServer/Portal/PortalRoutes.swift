@@ -22,8 +22,8 @@ struct PortalRoutes: Sendable {
     var now: Instant { vault.currentTime }
 
     var routes: [Route<PortalCaller>] {
-        accountRoutes + organizationRoutes + appRoutes + identityRoutes + keyRoutes + oauthProviderRoutes
-            + managedSecretRoutes + userRoutes + grantRoutes + policyRoutes
+        accountRoutes + organizationRoutes + appRoutes + overviewRoutes + identityRoutes + keyRoutes
+            + oauthProviderRoutes + managedSecretRoutes + userRoutes + grantRoutes + policyRoutes + auditRoutes
     }
 
     static let app = "/portal/apps/{app_id}"
