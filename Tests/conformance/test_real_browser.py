@@ -5,9 +5,10 @@ from queue import SimpleQueue
 
 import pytest
 from alter_sdk import GrantRevokedError
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from harness.canaries import canary
+from harness.chromium import complaints_about, profile
 from harness.real_peers import LOGOUT_PATH, REDIRECT_PATHS
 from harness.sdk import in_background, open_app, wait
 
@@ -15,34 +16,12 @@ PROVIDER = "django"
 expect.set_options(timeout=15_000)
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(chromium, server):
     """A page of a new profile. What the browser itself finds wrong with a page of the vault fails the test."""
-    with chromium.new_context() as context:
-        context.set_default_timeout(15_000)
+    with profile(chromium) as context:
         page = context.new_page()
-        complaints = []
-
-        def listen(message):
-            if message.type in ("error", "warning") and message.location["url"].startswith(f"{server.url}/"):
-                complaints.append(message.text)
-
-        def leave_out(route):
-            # A page of django-oauth-toolkit asks for a stylesheet out there, and shows nothing until it has an answer.
-            if page.url.startswith(f"{server.url}/"):
-                complaints.append(f"{page.url} asks for {route.request.url}")
-            route.abort()
-
-        page.on("console", listen)
-        page.route(lambda url: not url.startswith("http://127.0.0.1:"), leave_out)
+        complaints = complaints_about(page, f"{server.url}/")
         yield page
         assert complaints == []
 

@@ -12,9 +12,13 @@ from .world import World
 def ready_world(server: Server, management: Management, **options: Any) -> World:
     """A world whose users can sign in to the Wallet."""
     world = World(server, management, **options)
-    body = {"client_id": world.idp.client_id, "client_secret": world.idp.client_secret}
-    management.put(f"{world.path}/identity-provider/sign-in", body)
+    enable_sign_in(world)
     return world
+
+
+def enable_sign_in(world: World) -> None:
+    body = {"client_id": world.idp.client_id, "client_secret": world.idp.client_secret}
+    world.management.put(f"{world.path}/identity-provider/sign-in", body)
 
 
 def entrance(world: World) -> str:
@@ -31,6 +35,12 @@ def signed_in(world: World, browser: Browser | None = None) -> tuple[Browser, Pa
     page = browser.open(start(world))
     assert page.status == 200 and "Signed in as" in page.text, page.text
     return browser, page
+
+
+def sign_in_to_wallet(world: World, name: str) -> tuple[Browser, Page]:
+    """As somebody whom the identity provider knows."""
+    world.idp.person = world.subject(name)
+    return signed_in(world)
 
 
 def live(page: Page) -> str:
