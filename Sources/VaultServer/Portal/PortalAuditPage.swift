@@ -34,10 +34,14 @@ struct AuditListPage: Sendable {
         """
     }
 
+    /// What is wrong with the whole, or with what no field of the form shows.
     private var problem: HTML? {
-        let message =
-            state.message ?? (state.problem("cursor") == nil ? nil : "This link is from another list. Search again.")
-        return message.map { Notice("\($0)", .bad, isAlert: true).html }
+        let unseen = ["event", "trace_id", "format"].compactMap { name in
+            state.problem(name).map { "\(name) \($0)." }
+        }
+        var said = [state.message].compactMap(\.self) + unseen
+        if state.problem("cursor") != nil { said.append("This link is from another list. Search again.") }
+        return said.isEmpty ? nil : Notice("\(said.joined(separator: " "))", .bad, isAlert: true).html
     }
 
     private var form: HTML {
@@ -246,16 +250,28 @@ struct AuditRecordPage: Sendable {
 
 /// JSON for reading, a member on each line.
 enum IndentedJSON {
-    static func text(_ value: JSON, indent: String = "") -> String {
+    /// What a page would not show as it is stands as its escape, so that the text is still the same JSON.
+    static func text(_ value: JSON) -> String {
+        indented(value, "").unicodeScalars.reduce(into: "") { output, scalar in
+            switch scalar {
+            case "\u{7F}", "\u{202A}"..."\u{202E}", "\u{2066}"..."\u{2069}":
+                let digits = String(scalar.value, radix: 16)
+                output += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: output.unicodeScalars.append(scalar)
+            }
+        }
+    }
+
+    private static func indented(_ value: JSON, _ indent: String) -> String {
         let deeper = indent + "  "
         switch value {
         case .object(let object) where !object.isEmpty:
             let members = object.members.map {
-                deeper + JSON.string($0.name).text + ": " + text($0.value, indent: deeper)
+                deeper + JSON.string($0.name).text + ": " + indented($0.value, deeper)
             }
             return "{\n" + members.joined(separator: ",\n") + "\n" + indent + "}"
         case .array(let items) where !items.isEmpty:
-            return "[\n" + items.map { deeper + text($0, indent: deeper) }.joined(separator: ",\n") + "\n" + indent
+            return "[\n" + items.map { deeper + indented($0, deeper) }.joined(separator: ",\n") + "\n" + indent
                 + "]"
         default: return value.text
         }
