@@ -20,14 +20,18 @@ struct OperatorCommand: AsyncParsableCommand {
         @Option(help: "The operator's e-mail address.")
         var email: String
 
+        @Flag(help: "Read a password for the Portal from standard input: its first line.")
+        var passwordStdin = false
+
         @Flag(help: "Also create a personal access token; it is printed this once.")
         var pat = false
 
         func run() async throws {
             let settings = InstallationOptions.settings(installation.input())
             // The first operator may come before the first start of the server.
+            let password = passwordStdin ? Secret(readLine(strippingNewline: true) ?? "") : nil
             try await LocalVault.use(settings, creating: true) { vault in
-                let created = try await vault.createOperator(email: email, withToken: pat)
+                let created = try await vault.createOperator(email: email, password: password, withToken: pat)
                 var object: JSONObject = [
                     "operator_id": created.operatorID.json, "organization_id": created.organizationID.json,
                 ]

@@ -3,6 +3,7 @@ import Foundation
 /// Every address of this installation that is written into answers, pages and redirects.
 package enum SitePath: Sendable {
     case connectPage(String)
+    case connectScript
     case oauthCallback
     case signIn(String)
     case sdkSignInCallback
@@ -11,6 +12,9 @@ package enum SitePath: Sendable {
     case walletStart
     case walletConnections
     case walletRevoke(String)
+    case walletExtend(String)
+    case walletActivity
+    case walletActivityFile
     case walletSignOut
     case identityProviderWebhook(String)
     case asset(String)
@@ -33,6 +37,7 @@ package enum SitePath: Sendable {
     package var path: String {
         switch self {
         case .connectPage(let reference): "/connect/" + reference
+        case .connectScript: "/connect.js"
         case .oauthCallback: "/oauth/callback"
         case .signIn(let reference): "/sign-in/" + reference
         case .sdkSignInCallback: "/sdk/auth/callback"
@@ -41,6 +46,9 @@ package enum SitePath: Sendable {
         case .walletStart: "/wallet/sign-in/start"
         case .walletConnections: "/wallet/connections"
         case .walletRevoke(let grantID): "/wallet/connections/" + grantID + "/revoke"
+        case .walletExtend(let grantID): "/wallet/connections/" + grantID + "/extend"
+        case .walletActivity: "/wallet/activity"
+        case .walletActivityFile: "/wallet/activity.csv"
         case .walletSignOut: "/wallet/sign-out"
         case .identityProviderWebhook(let endpointID): "/webhooks/idp/" + endpointID
         case .asset(let name): "/assets/" + name

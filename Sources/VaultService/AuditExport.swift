@@ -25,7 +25,7 @@ package struct ExportedAuditRecord: Sendable {
         return object
     }
 
-    package static let csvHeader: [UInt8] = Array((csvColumns.joined(separator: ",") + "\r\n").utf8)
+    package static let csvHeader = CSVText.line(csvColumns)
 
     private static let csvColumns = [
         "sequence", "id", "occurred_at", "event", "decision", "request_id", "trace_id", "principal_type", "principal",
@@ -45,19 +45,12 @@ package struct ExportedAuditRecord: Sendable {
             "denied_by": denied.map { .string("\($0["layer"]?.string ?? "")/\($0["rule"]?.string ?? "")") },
             "hash": .string(Hex.encode(record.hash)),
         ]
-        let cells = Self.csvColumns.map { Self.cell(special[$0] ?? object[$0]) }
-        return Array((cells.joined(separator: ",") + "\r\n").utf8)
+        return CSVText.line(Self.csvColumns.map { Self.cell(special[$0] ?? object[$0]) })
     }
 
-    /// Spreadsheets run what begins like a formula: an apostrophe makes it text.
     private static func cell(_ value: JSON?) -> String {
         guard let value, !value.isNull else { return "" }
-        var text = value.string ?? value.text
-        if value.string != nil, let first = text.unicodeScalars.first, "=+-@\t\r\n".unicodeScalars.contains(first) {
-            text = "'" + text
-        }
-        guard text.utf8.contains(where: { "\",;\t\r\n".utf8.contains($0) }) else { return text }
-        return "\"" + text.replacing("\"", with: "\"\"") + "\""
+        return value.string.map { CSVText.cell($0) } ?? CSVText.quoted(value.text)
     }
 }
 

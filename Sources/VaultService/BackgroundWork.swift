@@ -130,6 +130,7 @@ extension Vault {
         await orReport("the ends of the audit trail could not be looked at") { try checkAuditEnds() }
         await orReport("checkpoints could not be made") { try await checkpointDueChains() }
         await orReport("audit records could not be pruned") { try await pruneAudit() }
+        await orReport("old figures could not be forgotten") { try await forgetOldUsage(at: time) }
     }
 
     func orReport(_ message: String, _ work: () async throws -> Void) async {

@@ -16,6 +16,15 @@ package enum Limits {
     package static let auditRetentionDays: ClosedRange<Int64> = 1...36_500
     /// Records read at a time where all of them are.
     static let auditPage = 500
+    /// Records that a page of the Portal looks at where an index does not find what is asked for: some five milliseconds.
+    static let auditLookedAtMax = 5000
+    /// By how much records may be out of the order of their times, where they are looked for by time.
+    static let auditSlackSeconds: Int64 = 3600
+    /// Records whose uses are counted in one transaction, and the pause before the next ones: no other write waits long.
+    static let usageRecordsAtOnce = 2000
+    static let usagePause = Duration.milliseconds(20)
+    /// How long figures of use are kept: the same month of the year before can be looked at.
+    static let usageLifeSeconds: Int64 = 400 * 86_400
     /// Audit streams: of one app, records of one message, seconds for it, and the longest pause after failures.
     static let auditStreamsMax = 10
     static let auditStreamBatch = 100
@@ -34,6 +43,18 @@ package enum Limits {
     package static let signInSessionSeconds: Int64 = 600
     /// A session of the Wallet: a working day, whatever happens in it.
     package static let walletSessionSeconds: Int64 = 43_200
+    /// Beside the connections that are there.
+    static let endedConnectionsShown = 50
+    /// A longer term is offered when it adds this much at least: time runs while one looks at the page.
+    static let extensionSecondsMin: Int64 = 60
+    /// A page of a user's activity, and the records read for it at most: a filter may fit none of a million.
+    static let activityPage = 50
+    static let activityScan = 2000
+    /// A user's export: its rows, and the records read for it.
+    package static let activityExportRows = 10_000
+    static let activityExportScan = 100_000
+    /// Records are written within this time of what they tell; calls take a while.
+    static let activityDelaySeconds: Int64 = 3600
     /// The one-time address for the first operator (behaviour contract, “First operator”).
     static let setupAddressSeconds: Int64 = 1800
     static let invitationSeconds: Int64 = 7 * 86_400

@@ -10,6 +10,7 @@ package struct ConnectRequest: Sendable {
     package var allowedProviders: [String]?
     package var requiredScopes: [String: [String]]
     package var returnURL: String?
+    package var allowedOrigin: String?
     package var label: String?
     package var terms: GrantPolicyTerms
     package var repairGrantID: String?
@@ -18,12 +19,14 @@ package struct ConnectRequest: Sendable {
     package var userToken: String?
 
     package init(
-        allowedProviders: [String]?, requiredScopes: [String: [String]], returnURL: String?, label: String?,
-        terms: GrantPolicyTerms, repairGrantID: String?, agent: String?, hasScopeConstraint: Bool, userToken: String?
+        allowedProviders: [String]?, requiredScopes: [String: [String]], returnURL: String?, allowedOrigin: String?,
+        label: String?, terms: GrantPolicyTerms, repairGrantID: String?, agent: String?, hasScopeConstraint: Bool,
+        userToken: String?
     ) {
         self.allowedProviders = allowedProviders
         self.requiredScopes = requiredScopes
         self.returnURL = returnURL
+        self.allowedOrigin = allowedOrigin
         self.label = label
         self.terms = terms
         self.repairGrantID = repairGrantID
@@ -34,7 +37,7 @@ package struct ConnectRequest: Sendable {
 }
 
 package struct OpenedConnectSession: Sendable {
-    /// For polling; the app keeps it.
+    /// For polling, and for the script that opens the page. Useless at the poll without a key of the app.
     package let sessionToken: String
     /// For the browser.
     package let connectURL: String
@@ -53,6 +56,8 @@ package enum ConnectPoll: Sendable {
 extension Vault {
     static let connectPagePurpose = "connect-page"
     static let connectTokenPurpose = "connect-token"
+    /// When a connection came about: a member of what a session keeps of its results.
+    static let connectedAt = "connected_at"
 
     package func openConnectSession(_ caller: AppCaller, _ request: ConnectRequest) async throws -> OpenedConnectSession
     {
@@ -139,8 +144,10 @@ extension Vault {
         return ConnectSessionRecord(
             id: ConnectSessionID(), appID: caller.appID, userID: user?.user.id, userEpoch: user?.user.epoch,
             allowedProviders: wanted, requiredScopes: try requiredScopes(request, configured: configured),
-            label: request.label,
-            grantPolicy: request.terms.json, repairGrantID: repairGrantID, returnURL: try returnURL(request.returnURL),
+            label: request.label, grantPolicy: request.terms.json, repairGrantID: repairGrantID,
+            returnURL: try returnURL(request.returnURL),
+            allowedOrigin: try allowedOrigin(
+                request.allowedOrigin, website: try transaction.app(caller.appID)?.websiteURL),
             createdAt: now, expiresAt: now.adding(seconds: Limits.connectSessionSeconds))
     }
 
@@ -166,11 +173,30 @@ extension Vault {
         guard let text else { return nil }
         let address: WebAddress
         do { address = try WebAddress(text) } catch { throw VaultError.validation("return_url", error.reason) }
-        let isLocal = ["localhost", "127.0.0.1", "[::1]", "::1"].contains(address.host)
-        guard address.scheme == "https" || (configuration.isDevelopment && isLocal) else {
-            throw VaultError.validation("return_url", "must be an https address")
-        }
+        guard isSafeForResults(address) else { throw VaultError.validation("return_url", "must be an https address") }
         return address.text
+    }
+
+    /// Exactly one origin: a path would mean nothing to a browser, and a wildcard everybody. The app's own site where the
+    /// caller names none.
+    private func allowedOrigin(_ text: String?, website: String?) throws -> String? {
+        guard let text else {
+            guard let website, let address = try? WebAddress(website), isSafeForResults(address) else { return nil }
+            return address.origin
+        }
+        guard let address = try? WebAddress(text), address.path == "/", address.query == nil, isSafeForResults(address)
+        else {
+            throw VaultError(
+                .invalidOrigin, "allowed_origin must be one https origin, like https://app.example.com.",
+                hint: "Leave out path, query and wildcards.", details: ["field": "allowed_origin"])
+        }
+        return address.origin
+    }
+
+    /// Where nobody on the way can read or change what the browser brings.
+    private func isSafeForResults(_ address: WebAddress) -> Bool {
+        let isLocal = ["localhost", "127.0.0.1", "[::1]", "::1"].contains(address.host)
+        return address.isSecure || (configuration.isDevelopment && isLocal)
     }
 
     /// The state of a session; an unknown, foreign or old token polls as expired.
@@ -179,11 +205,18 @@ extension Vault {
             let session = try read({ try $0.connectSession(id) }), session.appID == caller.appID
         else { return .expired }
         switch session.status {
-        case .completed: return .completed(grants: session.results, failures: session.failures)
+        case .completed: return .completed(grants: session.results.map(Self.polled), failures: session.failures)
         case .error:
             return .failed(
                 code: session.errorCode ?? "connect_failed", message: session.errorMessage ?? "The connection failed.")
         case .open: return session.expiresAt <= now() ? .expired : .pending(declined: session.declined)
         }
+    }
+
+    /// The time is for the browser's message alone: the members of a poll's entry are fixed (wire contract §4.6).
+    private static func polled(_ result: JSON) -> JSON {
+        guard var object = result.object else { return result }
+        object[connectedAt] = nil
+        return .object(object)
     }
 }

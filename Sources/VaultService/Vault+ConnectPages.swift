@@ -7,33 +7,6 @@ import VaultUpstream
 // Connect in the browser: the page that asks, the way to the provider, and the way back. The session's state is a row;
 // each step reads it anew, and a callback's row is deleted before its code is used.
 
-/// What the hosted page shows.
-package struct ConnectView: Sendable {
-    package struct Choice: Sendable {
-        package enum State: Sendable { case open, connected, declined, failed }
-
-        package let providerID: String
-        package let displayName: String
-        package let scopes: [String]
-        package let state: State
-    }
-
-    package let reference: String
-    package let appName: String
-    /// The person the session was opened for; `nil` when it is for the app itself.
-    package let personName: String?
-    package let choices: [Choice]
-    package let status: ConnectStatus
-    package let message: String?
-    package let returnURL: String?
-}
-
-package enum ConnectStep: Sendable {
-    /// To the provider's authorization address.
-    case redirect(String)
-    case page(ConnectView)
-}
-
 extension Vault {
     /// What is stored of the cookie that knows a browser again.
     func browserDigest(_ browserKey: String) -> [UInt8] { digestKey.digest("browser:" + browserKey) }
@@ -42,12 +15,8 @@ extension Vault {
         VaultError(.notFound, "This connection link is not valid any more. Start again from the app.")
     }
 
-    package func connectView(reference: String) throws -> ConnectView {
-        try read { try connectView(try openSession(reference, in: $0).session, in: $0) }
-    }
-
     /// The session of a page address, expired ones left out.
-    private func openSession(_ reference: String, in transaction: Transaction) throws -> (
+    func openSession(_ reference: String, in transaction: Transaction) throws -> (
         session: ConnectSessionRecord, app: AppRecord
     ) {
         guard let text = referencedID(Self.connectPagePurpose, reference), let id = ConnectSessionID(text),
@@ -57,29 +26,14 @@ extension Vault {
         return (session, app)
     }
 
-    func connectView(_ session: ConnectSessionRecord, in transaction: Transaction) throws -> ConnectView {
-        let person = try session.userID.flatMap { try transaction.user($0, appID: session.appID)?.user }
-        let choices = try session.allowedProviders.compactMap { name -> ConnectView.Choice? in
-            guard let provider = try configuredProvider(name, appID: session.appID, in: transaction) else { return nil }
-            return ConnectView.Choice(
-                providerID: name, displayName: provider.template.displayName,
-                scopes: Self.scopes(for: session, provider: provider), state: Self.state(of: name, in: session))
-        }
-        return ConnectView(
-            reference: reference(Self.connectPagePurpose, session.id.text),
-            appName: try transaction.app(session.appID)?.name ?? "",
-            personName: person.map { $0.email ?? $0.displayName ?? $0.externalSubjectID },
-            choices: choices, status: session.status, message: session.errorMessage, returnURL: session.returnURL)
-    }
-
-    private static func state(of provider: String, in session: ConnectSessionRecord) -> ConnectView.Choice.State {
+    static func state(of provider: String, in session: ConnectSessionRecord) -> ConnectView.Choice.State {
         func names(_ items: [JSON]) -> Bool { items.contains { $0["provider_id"]?.string == provider } }
         if names(session.results) { return .connected }
         if names(session.declined) { return .declined }
         return names(session.failures) ? .failed : .open
     }
 
-    private static func scopes(for session: ConnectSessionRecord, provider: ConfiguredProvider) -> [String] {
+    static func scopes(for session: ConnectSessionRecord, provider: ConfiguredProvider) -> [String] {
         var scopes = provider.scopes
         for scope in session.requiredScopes[provider.record.providerID]?.array?.compactMap(\.string) ?? []
         where !scopes.contains(scope) {
@@ -91,8 +45,9 @@ extension Vault {
     // MARK: To the provider
 
     /// One confirming click: notes the attempt, bound to this browser, and names the provider's address.
-    package func startConnecting(reference: String, providerID: String, browserKey: String) async throws -> ConnectStep
-    {
+    package func startConnecting(
+        reference: String, providerID: String, browserKey: String, browser: ConnectBrowser
+    ) async throws -> ConnectStep {
         let state = RandomBytes.token()
         let time = now()
         let found = try read {
@@ -103,12 +58,12 @@ extension Vault {
             else { throw Self.noConnectSession }
             return (session, app, provider)
         }
-        guard found.session.status == .open, Self.state(of: providerID, in: found.session) != .connected else {
-            return .page(try connectView(reference: reference))
-        }
+        guard found.session.status == .open, Self.state(of: providerID, in: found.session) != .connected,
+            try read({ try self.identity(of: browser, for: found.session, in: $0) }).isSettled
+        else { return .page }
         if try read({ try self.connectRefusal(found.session, providerID: providerID, in: $0) }) != nil {
-            return .page(
-                try await fail(found.session.id, app: found.app, provider: found.provider, code: "policy_violation"))
+            try await fail(found.session.id, app: found.app, provider: found.provider, code: "policy_violation")
+            return .page
         }
         let attempt = ConnectAttemptRecord(
             sessionID: found.session.id, providerID: providerID,
@@ -144,30 +99,27 @@ extension Vault {
         }
     }
 
-    /// The person declines a provider, or everything.
-    package func decline(reference: String, providerID: String?) async throws -> ConnectView {
+    /// The person declines a provider, or everything. Whoever has the link may: nothing is attached by it.
+    package func decline(reference: String, providerID: String?) async throws {
         let time = now()
-        return try await write { transaction in
+        try await write { transaction in
             var (session, app) = try self.openSession(reference, in: transaction)
-            guard session.status == .open else { return try self.connectView(session, in: transaction) }
+            guard session.status == .open else { return }
             for name in session.allowedProviders
             where (providerID == nil || name == providerID) && Self.state(of: name, in: session) == .open {
                 session.declined.append(Self.declined(name, at: time))
             }
             try self.settle(&session, app: app, in: transaction)
-            return try self.connectView(session, in: transaction)
         }
     }
 
     /// The person is done although providers are left.
-    package func finishConnecting(reference: String) async throws -> ConnectView {
+    package func finishConnecting(reference: String) async throws {
         try await write { transaction in
             var (session, app) = try self.openSession(reference, in: transaction)
-            if session.status == .open, !session.results.isEmpty {
-                session.status = .completed
-                try self.save(session, app: app, in: transaction)
-            }
-            return try self.connectView(session, in: transaction)
+            guard session.status == .open, !session.results.isEmpty else { return }
+            session.status = .completed
+            try self.save(session, app: app, in: transaction)
         }
     }
 
@@ -219,13 +171,13 @@ extension Vault {
         package var state: String?
         package var code: String?
         package var error: String?
-        package var browserKey: String?
+        package var browser: ConnectBrowser
 
-        package init(state: String?, code: String?, error: String?, browserKey: String?) {
+        package init(state: String?, code: String?, error: String?, browser: ConnectBrowser) {
             self.state = state
             self.code = code
             self.error = error
-            self.browserKey = browserKey
+            self.browser = browser
         }
     }
 
@@ -235,8 +187,9 @@ extension Vault {
             "This sign-in step is unknown, was used before, or belongs to another browser. Start again from the app.")
     }
 
-    package func finishCallback(_ callback: ConnectCallback) async throws -> ConnectView {
-        guard let state = callback.state, let browserKey = callback.browserKey else { throw Self.invalidCallback }
+    /// Answers the reference of the page that shows what came of it.
+    package func finishCallback(_ callback: ConnectCallback) async throws -> String {
+        guard let state = callback.state, let browserKey = callback.browser.key else { throw Self.invalidCallback }
         let stateDigest = digestKey.digest("state:" + state)
         let browserDigest = browserDigest(browserKey)
         let time = now()
@@ -253,6 +206,17 @@ extension Vault {
         }
         // A code that comes too late is not redeemed: it stays worthless without its verifier.
         guard let (session, app, provider) = found else { throw Self.invalidCallback }
+        // Somebody else has signed in meanwhile: the code is left alone, and the page says who is who.
+        if try read({ try self.identity(of: callback.browser, for: session, in: $0) }).isSettled {
+            try await redeem(callback, state: state, session: session, app: app, provider: provider)
+        }
+        return reference(Self.connectPagePurpose, session.id.text)
+    }
+
+    private func redeem(
+        _ callback: ConnectCallback, state: String, session: ConnectSessionRecord, app: AppRecord,
+        provider: ConfiguredProvider
+    ) async throws {
         if let error = callback.error {
             let code = Self.callbackErrors.contains(error) ? error : TokenCallFailure.unnamedError
             return try await fail(session.id, app: app, provider: provider, code: code)
@@ -273,9 +237,9 @@ extension Vault {
         }
         do {
             let account = try await identifyAccount(answer, provider: provider)
-            return try await store(answer, account: account, session: session.id, app: app, provider: provider)
+            try await store(answer, account: account, session: session.id, app: app, provider: provider)
         } catch is AccountUnidentified {
-            return try await fail(
+            try await fail(
                 session.id, app: app, provider: provider, code: "account_identification_failed", unused: answer)
         }
     }
@@ -292,11 +256,11 @@ extension Vault {
     /// same are revoked.
     private func fail(
         _ id: ConnectSessionID, app: AppRecord, provider: ConfiguredProvider, code: String, unused: TokenAnswer? = nil
-    ) async throws -> ConnectView {
+    ) async throws {
         let name = provider.record.providerID
         let time = now()
         defer { if unused != nil { revocationSignal.notify() } }
-        return try await write { transaction in
+        try await write { transaction in
             if let unused {
                 let userID = try transaction.connectSession(id)?.userID
                 try self.queueRevocations(
@@ -315,7 +279,6 @@ extension Vault {
                 ])
             }
             try self.settle(&session, app: app, in: transaction)
-            return try self.connectView(session, in: transaction)
         }
     }
 }

@@ -139,7 +139,7 @@ extension Vault {
         var object: JSONObject = [
             "grant_id": id.json, "provider_id": .string(connection.provider.record.providerID),
             "operation": .string(operation),
-            "scopes": .strings(connection.scopes),
+            "scopes": .strings(connection.scopes), Self.connectedAt: .string(connection.time.rfc3339),
         ]
         object["account_identifier"] = connection.account.identifier.map(JSON.string)
         return .object(object)
@@ -196,10 +196,10 @@ extension Vault {
     func store(
         _ answer: TokenAnswer, account: ConnectedAccount, session id: ConnectSessionID, app: AppRecord,
         provider: ConfiguredProvider
-    ) async throws -> ConnectView {
+    ) async throws {
         let time = now()
         let dataKey = try await dataKey(forSession: id, app: app)
-        let outcome = try await write { transaction -> (view: ConnectView, isKept: Bool) in
+        let isKept = try await write { transaction -> Bool in
             guard var session = try transaction.connectSession(id) else { throw Self.noConnectSession }
             guard let dataKey, session.status == .open,
                 try self.mayStore(session, dataKeyID: dataKey.id, in: transaction),
@@ -207,7 +207,7 @@ extension Vault {
             else {
                 try self.dropLate(
                     answer, account: account, session: session, app: app, provider: provider, in: transaction)
-                return (try self.connectView(session, in: transaction), false)
+                return false
             }
             let connection = NewConnection(
                 answer: answer, account: account, provider: provider, session: session, dataKeyID: dataKey.id,
@@ -215,10 +215,9 @@ extension Vault {
             let result = try self.storeConnection(connection, app: app, in: transaction)
             session.results.append(result)
             try self.settle(&session, app: app, in: transaction)
-            return (try self.connectView(session, in: transaction), true)
+            return true
         }
-        if !outcome.isKept { revocationSignal.notify() }
-        return outcome.view
+        if !isKept { revocationSignal.notify() }
     }
 
     /// Consent that came when the session was over: nothing is kept, and the provider is told. Except where the same account

@@ -222,16 +222,31 @@ extension Vault {
             guard grant.revokedAt == nil else { throw VaultError(.conflict, "The grant was revoked.") }
             guard let end = grant.expiresAt else { throw VaultError(.conflict, "The grant has no end.") }
             guard wanted >= end else { throw VaultError.validation("expires_at", "must not be before the grant's end") }
-            var terms = GrantPolicyTerms(Fields(grant.grantPolicy, unknownMembers: .ignored))
-            terms.expiresAt = wanted
-            let ttl =
-                grant.principalType == .system
-                ? .none
-                : try self.grantTTL(
-                    appID: app.id, providerID: grant.providerID, grantID: grant.id, in: transaction)
-            try transaction.renewTerm(
-                grant.id, policy: grant.grantPolicy, expiresAt: terms.expiry(now: time, policy: ttl), startedAt: time)
+            try self.beginTerm(of: grant, until: wanted, at: time, in: transaction)
         }
         return try self.grant(caller, appID: appID, id)
+    }
+
+    // MARK: Terms
+
+    /// A new term from `time` on, cut by what policies and the grant's own terms allow at most.
+    func beginTerm(of grant: Grant, until wanted: Instant, at time: Instant, in transaction: Transaction) throws {
+        var terms = GrantPolicyTerms(Fields(grant.grantPolicy, unknownMembers: .ignored))
+        terms.expiresAt = wanted
+        let end = terms.expiry(now: time, policy: try policyTTL(of: grant, in: transaction))
+        try transaction.renewTerm(grant.id, policy: grant.grantPolicy, expiresAt: end, startedAt: time)
+    }
+
+    /// Until when a term that begins at `time` may last; `nil` where nobody has set a maximum.
+    func longestTermEnd(of grant: Grant, at time: Instant, in transaction: Transaction) throws -> Instant? {
+        let terms = GrantPolicyTerms(Fields(grant.grantPolicy, unknownMembers: .ignored))
+        let maxima = [terms.maxTTLSeconds, try policyTTL(of: grant, in: transaction).maxSeconds]
+        return maxima.compactMap(\.self).min().map { time.adding(seconds: $0) }
+    }
+
+    private func policyTTL(of grant: Grant, in transaction: Transaction) throws -> GrantTTL {
+        guard grant.principalType != .system else { return .none }
+        return try grantTTL(
+            appID: grant.appID, providerID: grant.providerID, grantID: grant.id, in: transaction)
     }
 }

@@ -11,12 +11,13 @@ package struct IdentityProviderSettings: Sendable {
     package var type: IdentityProviderType?
     package var audience: String?
     package var userIDClaim: String?
-    package var groupClaim: String?
-    package var roleClaim: String?
+    /// Absent: what the type suggests. `.some(nil)`: none.
+    package var groupClaim: String??
+    package var roleClaim: String??
 
     package init(
-        issuerURL: String, type: IdentityProviderType?, audience: String?, userIDClaim: String?, groupClaim: String?,
-        roleClaim: String?
+        issuerURL: String, type: IdentityProviderType?, audience: String?, userIDClaim: String?, groupClaim: String??,
+        roleClaim: String??
     ) {
         self.issuerURL = issuerURL
         self.type = type

@@ -64,6 +64,10 @@ extension Vault {
         return try read { try $0.keys(appID: app.id, after: after, limit: limit) }
     }
 
+    package func key(_ caller: OperatorCaller, appID: String, _ id: String) throws -> APIKeyRecord {
+        try key(app(caller, appID), id)
+    }
+
     func key(_ app: AppRecord, _ id: String) throws -> APIKeyRecord {
         guard let keyID = APIKeyID(id), let key = try read({ try $0.key(keyID, appID: app.id) }) else {
             throw Self.notFound

@@ -117,13 +117,25 @@ extension Vault {
     {
         let app = try app(caller, appID)
         return try read { transaction in
-            try transaction.managedSecrets(appID: app.id, after: after, limit: limit).map { secret in
-                let grants = try transaction.candidateGrants(
-                    appID: app.id, providerID: secret.slug, principalType: .system, userID: nil, account: nil,
-                    label: nil, limit: 1)
-                return ManagedSecretDetails(record: secret, grantID: grants.first?.grant.id)
+            try transaction.managedSecrets(appID: app.id, after: after, limit: limit).map {
+                try details(of: $0, in: transaction)
             }
         }
+    }
+
+    private func details(of secret: ManagedSecretRecord, in transaction: Transaction) throws -> ManagedSecretDetails {
+        let grants = try transaction.candidateGrants(
+            appID: secret.appID, providerID: secret.slug, principalType: .system, userID: nil, account: nil,
+            label: nil, limit: 1)
+        return ManagedSecretDetails(record: secret, grantID: grants.first?.grant.id)
+    }
+
+    /// One secret, with its app-wide grant.
+    package func managedSecretDetails(_ caller: OperatorCaller, appID: String, _ id: String) throws
+        -> ManagedSecretDetails
+    {
+        let secret = try managedSecret(caller, appID: appID, id)
+        return try read { try details(of: secret, in: $0) }
     }
 
     package func managedSecret(_ caller: OperatorCaller, appID: String, _ id: String) throws -> ManagedSecretRecord {

@@ -107,7 +107,7 @@ extension Vault {
 
     // MARK: Invitations
 
-    private func invitationDigest(_ token: String) -> [UInt8] { digestKey.digest("invitation:" + token) }
+    func invitationDigest(_ token: String) -> [UInt8] { digestKey.digest("invitation:" + token) }
 
     package func invite(_ caller: OperatorCaller, organizationID: String, email: String, role: MembershipRole)
         async throws

@@ -42,6 +42,8 @@ package enum SignInPoll: Sendable {
 package enum SignInOutcome: Sendable {
     /// With the value of the session cookie, where a session of ours began (the Wallet).
     case signedIn(wallet: Secret?)
+    /// It was for Connect, whose page says how it ended.
+    case connect(reference: String)
     case failed(message: String, appID: AppID)
 }
 
@@ -163,21 +165,8 @@ extension Vault {
     ) async throws -> String {
         let time = now()
         let state = RandomBytes.token()
-        let challenge = Base64URL.encode(Digest.sha256(codeVerifier(state: state)))
-        let items = [
-            ("response_type", "code"), ("client_id", provider.signInClientID ?? ""),
-            ("redirect_uri", redirectURI(session.purpose)), ("scope", provider.signInScopes.joined(separator: " ")),
-            ("state", state), ("nonce", nonce(state: state)), ("code_challenge", challenge),
-            ("code_challenge_method", "S256"),
-        ]
-        let address: WebAddress
-        do {
-            address = try WebAddress(provider.document["authorization_endpoint"]?.string ?? "").appendingQuery(
-                items + parameters)
-        } catch {
-            throw VaultError(
-                .internalError, "The identity provider's address is unusable.", cause: "authorization endpoint")
-        }
+        let address = try authorizationAddress(
+            relyingParty(provider, session.purpose), state: state, parameters: parameters)
         let (stateDigest, browserDigest) = (digestKey.digest("state:" + state), browserDigest(browserKey))
         try await write { transaction in
             if isNew { try transaction.insertSignInSession(session) }
@@ -185,7 +174,13 @@ extension Vault {
                 stateDigest: stateDigest, sessionID: session.id, browserDigest: browserDigest, now: time,
                 expiresAt: session.expiresAt)
         }
-        return address.text
+        return address
+    }
+
+    private func relyingParty(_ provider: IdentityProviderRecord, _ purpose: SignInPurpose) -> RelyingParty {
+        RelyingParty(
+            issuer: provider.tokenIssuer, clientID: provider.signInClientID ?? "", redirectURI: redirectURI(purpose),
+            scopes: provider.signInScopes)
     }
 
     private static var noSignInSession: VaultError {
@@ -195,12 +190,10 @@ extension Vault {
     private func redirectURI(_ purpose: SignInPurpose) -> String {
         switch purpose {
         case .sdk: configuration.address(SitePath.sdkSignInCallback.path)
-        case .wallet: configuration.address(SitePath.walletSignInCallback.path)
+        // One address for both: more would have to be registered at every identity provider.
+        case .wallet, .connect: configuration.address(SitePath.walletSignInCallback.path)
         }
     }
-
-    /// OpenID Connect Core 1.0 §3.1.2.1. Derived from the state, so that nothing about it needs to be stored.
-    private func nonce(state: String) -> String { Base64URL.encode(digestKey.digest("nonce:" + state)) }
 
     package struct SignInCallback: Sendable {
         package var state: String?
@@ -230,7 +223,8 @@ extension Vault {
             guard
                 let session = try transaction.takeSignInAttempt(
                     stateDigest: stateDigest, browserDigest: browserDigest, now: time),
-                session.purpose == purpose, session.status == .open, session.expiresAt > time,
+                self.redirectURI(session.purpose) == self.redirectURI(purpose), session.status == .open,
+                session.expiresAt > time,
                 let app = try transaction.app(session.appID), app.archivedAt == nil,
                 let provider = try transaction.identityProvider(appID: session.appID),
                 provider.id == session.identityProviderID
@@ -239,107 +233,39 @@ extension Vault {
         }
         guard let (session, provider, app) = found else { throw Self.invalidCallback }
         do {
-            let code = try Self.code(of: callback, from: provider)
+            let code = try Self.code(of: callback, from: provider.tokenIssuer)
             let idToken = try await redeem(code, session, state: state, provider: provider, app: app)
-            let record = try await signedInUser(idToken, state: state, provider: provider, origin: origin)
-            return .signedIn(
-                wallet: try await complete(
-                    session, user: record, idToken: idToken, provider: provider, app: app, origin: origin))
+            let record = try await signedInUser(idToken, session, state: state, provider: provider, origin: origin)
+            let wallet = try await complete(
+                session, user: record, idToken: idToken, provider: provider, app: app, origin: origin)
+            return connectOutcome(session) ?? .signedIn(wallet: wallet)
         } catch let failure as SignInFailure {
             try await fail(session, failure, origin: origin)
-            return .failed(message: failure.message, appID: app.id)
+            return connectOutcome(session) ?? .failed(message: failure.message, appID: app.id)
         } catch let error as VaultError where error.code != .internalError {
             let failure = SignInFailure(code: error.code.rawValue, message: error.message)
             try await fail(session, failure, origin: origin)
-            return .failed(message: failure.message, appID: app.id)
+            return connectOutcome(session) ?? .failed(message: failure.message, appID: app.id)
         }
-    }
-
-    /// Why a sign-in ended without a user. Both texts are ours.
-    private struct SignInFailure: Error {
-        let code: String
-        let message: String
-    }
-
-    private static func code(of callback: SignInCallback, from provider: IdentityProviderRecord) throws -> String {
-        // RFC 9207 §2.4: an answer of another issuer is nobody's, whatever it says.
-        let namesIssuer = provider.document["authorization_response_iss_parameter_supported"]?.bool == true
-        if callback.issuer != nil || namesIssuer {
-            guard let issuer = callback.issuer, issuer.utf8.elementsEqual(provider.issuer.utf8) else {
-                throw SignInFailure(code: "issuer_mismatch", message: "The answer came from another identity provider.")
-            }
-        }
-        if let error = callback.error {
-            let code = callbackErrors.contains(error) ? error : TokenCallFailure.unnamedError
-            throw SignInFailure(code: code, message: "The identity provider did not sign you in (\(code)).")
-        }
-        guard let code = callback.code, (1...4096).contains(code.utf8.count) else {
-            throw SignInFailure(code: "invalid_response", message: "The identity provider's answer has no code.")
-        }
-        return code
     }
 
     private func redeem(
         _ code: String, _ session: SignInSessionRecord, state: String, provider: IdentityProviderRecord, app: AppRecord
     ) async throws -> Secret {
-        guard let document = try? DiscoveryDocument(.object(provider.document)),
-            let sealed = provider.signInClientSecret,
-            let clientID = provider.signInClientID, let tokenURL = try? WebAddress(document.tokenEndpoint)
-        else { throw SignInFailure(code: "sign_in_not_configured", message: "The sign-in is not set up any more.") }
+        guard let sealed = provider.signInClientSecret, provider.signInClientID != nil else {
+            throw SignInFailure(code: "sign_in_not_configured", message: "The sign-in is not set up any more.")
+        }
         let secret = try openForApp(
             app, sealed, purpose: Self.clientSecretPurpose, record: provider.id.text, version: provider.signInVersion)
-        func exchange(_ authentication: OAuthProviderTemplate.TokenAuthentication) async throws -> TokenAnswer {
-            let endpoints = OAuthEndpoints(
-                tokenURL: tokenURL, clientID: clientID, clientSecret: secret, authentication: authentication)
-            return try await OAuthClient(endpoints: endpoints, send: send).exchangeCode(
-                code, redirectURI: redirectURI(session.purpose), codeVerifier: codeVerifier(state: state))
-        }
-        let offered = document.tokenEndpointAuthMethods
-        let offersBody = offered.contains("client_secret_post")
-        let offersBoth = offersBody && offered.contains("client_secret_basic")
-        do {
-            let answer: TokenAnswer
-            do {
-                // Some servers read the form-encoded parts of Basic credentials wrongly (RFC 6749 §2.3.1).
-                answer = try await exchange(offersBody ? .post : .basic)
-            } catch TokenCallFailure.refused(let error, _) where offersBoth && Self.clientRefusals.contains(error) {
-                // Discovery says what the provider knows, not what this client was registered for.
-                answer = try await exchange(.basic)
-            }
-            guard let idToken = answer.idToken else {
-                throw SignInFailure(code: "invalid_response", message: "The identity provider sent no ID token.")
-            }
-            return idToken
-        } catch let failure as TokenCallFailure {
-            switch failure {
-            case .unreachable, .throttled, .providerError:
-                throw SignInFailure(
-                    code: ErrorCode.serviceUnavailable.rawValue,
-                    message: "The identity provider could not be asked right now.")
-            case .refused, .malformed, .unusable:
-                throw SignInFailure(
-                    code: failure.connectCode, message: "The identity provider did not accept the sign-in.")
-            }
-        }
+        return try await redeem(code, at: relyingParty(provider, session.purpose), secret: secret, state: state)
     }
 
-    /// RFC 6749 §5.2: the first is for wrong credentials; glewlwyd says the second.
-    private static let clientRefusals: Set<String> = ["invalid_client", "unauthorized_client"]
-
-    /// OpenID Connect Core 1.0 §3.1.3.7, and the sync that every token of the user causes.
+    /// The user of the ID token, with the sync that every token of the user causes.
     private func signedInUser(
-        _ idToken: Secret, state: String, provider: IdentityProviderRecord, origin: RequestOrigin
+        _ idToken: Secret, _ session: SignInSessionRecord, state: String, provider: IdentityProviderRecord,
+        origin: RequestOrigin
     ) async throws -> UserRecord {
-        let clientID = provider.signInClientID ?? ""
-        let (payload, claims) = try await verifiedClaims(
-            idToken.revealed(), provider: provider, audience: clientID, alternative: nil)
-        guard payload["nonce"]?.string?.utf8.elementsEqual(nonce(state: state).utf8) == true else {
-            throw SignInFailure(code: "nonce_mismatch", message: "The ID token was made for another sign-in.")
-        }
-        let party = payload["azp"]
-        guard
-            party?.string.map({ $0.utf8.elementsEqual(clientID.utf8) }) ?? (party == nil && claims.audiences.count == 1)
-        else { throw SignInFailure(code: "jwt_validation_error", message: "The ID token is for another client.") }
+        let (_, claims) = try await verifiedIDToken(idToken, for: relyingParty(provider, session.purpose), state: state)
         let record = try await sync(claims, provider: provider, by: .browser, origin: origin)
         switch record.user.status {
         case .active: return record

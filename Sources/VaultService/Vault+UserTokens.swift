@@ -33,7 +33,7 @@ extension Vault {
     package func user(_ caller: AppCaller, token: String) async throws -> UserRecord {
         let provider = try activeIdentityProvider(for: caller)
         let (_, claims) = try await verifiedClaims(
-            token, provider: provider, audience: provider.audience, alternative: provider.signInClientID)
+            token, issuer: provider.tokenIssuer, audience: provider.audience, alternative: provider.signInClientID)
         return try await sync(claims, provider: provider, by: caller.principal, origin: caller.origin)
     }
 
@@ -59,14 +59,14 @@ extension Vault {
 
     /// What the token says, as it stands there and as it was read. `alternative` is an audience that also passes.
     func verifiedClaims(
-        _ token: String, provider: IdentityProviderRecord, audience: String?, alternative: String?
+        _ token: String, issuer: TokenIssuer, audience: String?, alternative: String?
     ) async throws -> (payload: JSONObject, claims: TokenClaims) {
         let time = now()
         do {
-            let address = try WebAddress(provider.document["jwks_uri"]?.string ?? "")
+            let address = try WebAddress(issuer.document["jwks_uri"]?.string ?? "")
             let payload = try await TokenVerifier(keySets: keySets).verify(token, jwksURI: address, now: time)
             let claims = try TokenClaims(
-                claims: payload, mapping: provider.claims, expectedIssuer: provider.issuer, audience: audience,
+                claims: payload, mapping: issuer.claims, expectedIssuer: issuer.issuer, audience: audience,
                 signInClientID: alternative, now: time)
             return (payload, claims)
         } catch let error as TokenClaimsError {

@@ -29,6 +29,10 @@ package struct WalletConnection: Sendable {
     package let grant: Grant
     package let status: GrantStatus
     package let providerName: String
+    /// What the user allowed, in the provider's words where they are known.
+    package let permissions: [String]
+    /// How long it may last from now on; `nil` where an extension would add nothing.
+    package let extensionEnd: Instant?
 }
 
 package enum WalletSignOut: Sendable {
@@ -92,21 +96,29 @@ extension Vault {
         return token
     }
 
-    private func walletDigest(_ cookie: String) -> [UInt8] { digestKey.digest("wallet-session:" + cookie) }
+    func walletDigest(_ cookie: String) -> [UInt8] { digestKey.digest("wallet-session:" + cookie) }
 
     /// The caller of a session that stands: its user active and of the same epoch, its app and identity provider as they were.
     package func walletCaller(cookie: String, origin: RequestOrigin) throws -> WalletCaller? {
         let digest = walletDigest(cookie)
         return try read { transaction in
-            guard let session = try transaction.walletSession(digest: digest), session.expiresAt > now(),
-                let app = try transaction.app(session.appID), app.archivedAt == nil,
-                let provider = try transaction.identityProvider(appID: session.appID),
-                provider.id == session.identityProviderID,
-                let user = try transaction.user(session.userID, appID: session.appID)?.user, user.status == .active,
-                user.epoch == session.userEpoch
-            else { return nil }
-            return WalletCaller(app: app, user: user, origin: origin, provider: provider, sessionDigest: digest)
+            guard let found = try walletUser(digest: digest, in: transaction) else { return nil }
+            return WalletCaller(
+                app: found.app, user: found.user, origin: origin, provider: found.provider, sessionDigest: digest)
         }
+    }
+
+    func walletUser(digest: [UInt8], in transaction: Transaction) throws -> (
+        app: AppRecord, user: User, provider: IdentityProviderRecord
+    )? {
+        guard let session = try transaction.walletSession(digest: digest), session.expiresAt > now(),
+            let app = try transaction.app(session.appID), app.archivedAt == nil,
+            let provider = try transaction.identityProvider(appID: session.appID),
+            provider.id == session.identityProviderID,
+            let user = try transaction.user(session.userID, appID: session.appID)?.user, user.status == .active,
+            user.epoch == session.userEpoch
+        else { return nil }
+        return (app, user, provider)
     }
 
     // MARK: What the user sees and does
@@ -114,28 +126,100 @@ extension Vault {
     /// All that are not revoked: what a user cannot see, they cannot end.
     package func connections(_ caller: WalletCaller) throws -> [WalletConnection] {
         try read { transaction in
-            try transaction.activeGrantRecords(userID: caller.user.id).map { record in
-                let template = try template(record.grant.providerID, appID: caller.app.id, in: transaction)
-                return WalletConnection(
-                    grant: record.grant,
-                    status: record.grant.status(credential: record.credential?.credential, now: now()),
-                    providerName: template?.displayName ?? record.grant.providerID)
-            }
+            try transaction.activeGrantRecords(userID: caller.user.id).map { try connection($0, in: transaction) }
         }
+    }
+
+    /// Those that were revoked, the latest first.
+    package func endedConnections(_ caller: WalletCaller) throws -> [WalletConnection] {
+        try read { transaction in
+            try transaction.revokedGrantRecords(userID: caller.user.id, limit: Limits.endedConnectionsShown)
+                .map { try connection($0, in: transaction) }
+        }
+    }
+
+    /// One of the user's own that is not revoked.
+    package func connection(_ caller: WalletCaller, _ id: String) throws -> WalletConnection {
+        try read { transaction in
+            guard let record = try ownGrant(caller, id, in: transaction), record.grant.revokedAt == nil else {
+                throw Self.noConnection
+            }
+            return try connection(record, in: transaction)
+        }
+    }
+
+    private static var noConnection: VaultError { VaultError(.grantNotFound, "There is no such connection.") }
+
+    private func ownGrant(_ caller: WalletCaller, _ id: String, in transaction: Transaction) throws -> GrantRecord? {
+        guard let grantID = GrantID(id), let record = try transaction.grant(grantID, appID: caller.app.id),
+            record.grant.userID == caller.user.id
+        else { return nil }
+        return record
+    }
+
+    private func connection(_ record: GrantRecord, in transaction: Transaction) throws -> WalletConnection {
+        let grant = record.grant
+        let template = try template(grant.providerID, appID: grant.appID, in: transaction)
+        let secret = try grant.managedSecretID.flatMap { try transaction.managedSecret($0, appID: grant.appID) }
+        let time = now()
+        let status = grant.status(credential: record.credential?.credential, now: time)
+        // A provider grants what it likes, also what the operator did not ask for: its whole list is looked at.
+        let isBuiltIn = template.map { $0.category != "custom" } ?? false
+        let known = (isBuiltIn ? OAuthProviderCatalog.template(grant.providerID)?.scopes : nil) ?? []
+        return WalletConnection(
+            grant: grant, status: status,
+            providerName: template?.displayName ?? secret?.name ?? grant.providerID,
+            permissions: grant.scopes.map { scope in known.first { $0.name == scope }?.description ?? scope },
+            extensionEnd: status == .active ? try extensionEnd(of: grant, at: time, in: transaction) : nil)
+    }
+
+    private func extensionEnd(of grant: Grant, at time: Instant, in transaction: Transaction) throws -> Instant? {
+        guard let end = grant.expiresAt, let latest = try longestTermEnd(of: grant, at: time, in: transaction),
+            latest >= end.adding(seconds: Limits.extensionSecondsMin)
+        else { return nil }
+        return latest
+    }
+
+    /// Gives one of the user's own grants the longest term that it may have from now on. Only where somebody set a maximum,
+    /// and only while it works: what has ended is connected again, with consent. Twice in a row changes nothing more.
+    package func extendGrant(_ caller: WalletCaller, _ id: String) async throws {
+        let time = now()
+        var entry = walletEntry(caller, "grant.extended", at: time)
+        entry.userID = caller.user.id
+        let begun = entry
+        let auditKey = auditKey
+        let isFound = try await write { transaction -> Bool in
+            guard let user = try transaction.user(caller.user.id, appID: caller.app.id)?.user, user.status == .active,
+                user.epoch == caller.user.epoch, let record = try self.ownGrant(caller, id, in: transaction),
+                record.grant.status(credential: record.credential?.credential, now: time) == .active
+            else { return false }
+            let grant = record.grant
+            guard let latest = try self.extensionEnd(of: grant, at: time, in: transaction) else {
+                guard try self.longestTermEnd(of: grant, at: time, in: transaction) != nil, grant.expiresAt != nil
+                else { throw VaultError(.conflict, "This connection cannot be extended here.") }
+                return true
+            }
+            try self.beginTerm(of: grant, until: latest, at: time, in: transaction)
+            var entry = begun
+            entry.grantID = grant.id
+            entry.providerID = grant.providerID
+            entry.details["until"] = .string(latest.rfc3339)
+            try transaction.appendAudit(entry, key: auditKey)
+            return true
+        }
+        guard isFound else { throw Self.noConnection }
+    }
+
+    private func walletEntry(_ caller: WalletCaller, _ event: String, at time: Instant) -> AuditEntry {
+        AuditEntry(
+            event: event, principal: .user(caller.user.id), occurredAt: time, requestID: caller.origin.requestID,
+            trace: caller.origin.trace, appID: caller.app.id, peer: caller.origin.peer?.description)
     }
 
     /// Ends one of the user's own grants.
     package func revokeGrant(_ caller: WalletCaller, _ id: String) async throws {
-        let grant = try read { transaction -> Grant? in
-            guard let grantID = GrantID(id), let record = try transaction.grant(grantID, appID: caller.app.id),
-                record.grant.userID == caller.user.id
-            else { return nil }
-            return record.grant
-        }
-        guard let grant else { throw VaultError(.grantNotFound, "There is no such connection.") }
-        var entry = AuditEntry(
-            event: "grant.revoked", principal: .user(caller.user.id), occurredAt: now(),
-            requestID: caller.origin.requestID, appID: caller.app.id, peer: caller.origin.peer?.description)
+        guard let grant = try read({ try ownGrant(caller, id, in: $0) })?.grant else { throw Self.noConnection }
+        var entry = walletEntry(caller, "grant.revoked", at: now())
         entry.reason = "revoked in the Wallet"
         _ = try await revoke(grant, entry: entry, reason: "user")
     }
@@ -144,10 +228,9 @@ extension Vault {
     /// in the address.
     package func signOut(_ caller: WalletCaller) async throws -> WalletSignOut {
         let auditKey = auditKey
-        let entry = AuditEntry(
-            event: "wallet.signed_out", principal: .user(caller.user.id), occurredAt: now(),
-            requestID: caller.origin.requestID, appID: caller.app.id, userID: caller.user.id,
-            peer: caller.origin.peer?.description)
+        var signedOut = walletEntry(caller, "wallet.signed_out", at: now())
+        signedOut.userID = caller.user.id
+        let entry = signedOut
         try await write { transaction in
             try transaction.deleteWalletSession(digest: caller.sessionDigest)
             try transaction.appendAudit(entry, key: auditKey)

@@ -13,14 +13,29 @@ package struct VaultConfiguration: Sendable {
     package var publicURL: String
     /// Allows http, loopback and private addresses for issuers, providers and proxied calls.
     package var isDevelopment: Bool
+    /// The identity provider of the installation itself, where operators sign in.
+    package var operatorSignIn: OperatorSignInSettings?
 
-    package init(publicURL: String, isDevelopment: Bool) {
+    package init(publicURL: String, isDevelopment: Bool, operatorSignIn: OperatorSignInSettings? = nil) {
         self.publicURL = publicURL
         self.isDevelopment = isDevelopment
+        self.operatorSignIn = operatorSignIn
     }
 
     package func address(_ path: String) -> String { publicURL + path }
     package var isPublicURLSecure: Bool { publicURL.hasPrefix("https://") }
+}
+
+package struct OperatorSignInSettings: Sendable {
+    package let issuerURL: String
+    package let clientID: String
+    package let clientSecret: Secret
+
+    package init(issuerURL: String, clientID: String, clientSecret: Secret) {
+        self.issuerURL = issuerURL
+        self.clientID = clientID
+        self.clientSecret = clientSecret
+    }
 }
 
 package struct Vault: Sendable {

@@ -215,7 +215,7 @@ extension Transaction {
 
     // MARK: Reading
 
-    private static let filterCondition = """
+    static let filterCondition = """
         app_id = ?1 AND (?3 IS NULL OR occurred_at >= ?3) AND (?4 IS NULL OR occurred_at <= ?4)
             AND (?5 IS NULL OR event = ?5) AND (?6 IS NULL OR decision = ?6) AND (?7 IS NULL OR provider_id = ?7)
             AND (?8 IS NULL OR user_id = ?8) AND (?9 IS NULL OR grant_id = ?9) AND (?10 IS NULL OR request_id = ?10)

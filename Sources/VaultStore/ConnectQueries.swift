@@ -16,6 +16,8 @@ package struct ConnectSessionRecord: Sendable {
     package var grantPolicy: JSONObject
     package var repairGrantID: GrantID?
     package var returnURL: String?
+    /// The one origin that is told by a message how the session ended.
+    package var allowedOrigin: String?
     package var status: ConnectStatus
     package var errorCode: String?
     package var errorMessage: String?
@@ -28,8 +30,7 @@ package struct ConnectSessionRecord: Sendable {
     package init(
         id: ConnectSessionID, appID: AppID, userID: UserID?, userEpoch: Int64?, allowedProviders: [String],
         requiredScopes: JSONObject, label: String?, grantPolicy: JSONObject, repairGrantID: GrantID?,
-        returnURL: String?,
-        createdAt: Instant, expiresAt: Instant
+        returnURL: String?, allowedOrigin: String?, createdAt: Instant, expiresAt: Instant
     ) {
         self.id = id
         self.appID = appID
@@ -41,6 +42,7 @@ package struct ConnectSessionRecord: Sendable {
         self.grantPolicy = grantPolicy
         self.repairGrantID = repairGrantID
         self.returnURL = returnURL
+        self.allowedOrigin = allowedOrigin
         status = .open
         declined = []
         results = []
@@ -55,8 +57,8 @@ package struct ConnectSessionRecord: Sendable {
             userEpoch: try row.optionalInteger("user_epoch"), allowedProviders: try row.strings("allowed_providers"),
             requiredScopes: try row.object("required_scopes"), label: try row.optionalText("label"),
             grantPolicy: try row.object("grant_policy"), repairGrantID: try row.optionalID("repair_grant_id"),
-            returnURL: try row.optionalText("return_url"), createdAt: try row.instant("created_at"),
-            expiresAt: try row.instant("expires_at"))
+            returnURL: try row.optionalText("return_url"), allowedOrigin: try row.optionalText("allowed_origin"),
+            createdAt: try row.instant("created_at"), expiresAt: try row.instant("expires_at"))
         status = try row.choice("status")
         errorCode = try row.optionalText("error_code")
         errorMessage = try row.optionalText("error_message")
@@ -87,11 +89,12 @@ extension Transaction {
         try execute(
             """
             INSERT INTO connect_sessions (id, app_id, user_id, user_epoch, allowed_providers, required_scopes, label,
-                grant_policy, repair_grant_id, return_url, status, declined, results, failures, created_at, expires_at)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'open', '[]', '[]', '[]', ?11, ?12)
+                grant_policy, repair_grant_id, return_url, allowed_origin, status, declined, results, failures, created_at,
+                expires_at)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'open', '[]', '[]', '[]', ?12, ?13)
             """, session.id, session.appID, session.userID, session.userEpoch, JSON.strings(session.allowedProviders),
             JSON.object(session.requiredScopes), session.label, JSON.object(session.grantPolicy), session.repairGrantID,
-            session.returnURL, session.createdAt, session.expiresAt)
+            session.returnURL, session.allowedOrigin, session.createdAt, session.expiresAt)
     }
 
     package func connectSession(_ id: ConnectSessionID) throws -> ConnectSessionRecord? {

@@ -182,6 +182,17 @@ extension Transaction {
         .map(grantRecord)
     }
 
+    /// Those that were revoked, the latest first.
+    package func revokedGrantRecords(userID: UserID, limit: Int) throws -> [GrantRecord] {
+        try rows(
+            """
+            SELECT \(Self.grantColumns) FROM grants WHERE id IN (
+                SELECT id FROM grants WHERE user_id = ?1 AND revoked_at IS NOT NULL ORDER BY revoked_at DESC, id LIMIT ?2)
+            ORDER BY revoked_at DESC, id
+            """, userID, limit
+        ).map(grantRecord)
+    }
+
     package func activeGrants(userID: UserID) throws -> [Grant] {
         try rows(
             "SELECT \(Self.grantColumns) FROM grants WHERE user_id = ?1 AND revoked_at IS NULL ORDER BY created_at, id",

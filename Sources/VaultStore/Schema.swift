@@ -20,7 +20,7 @@ enum Schema {
         Migration(name: "0009-lifecycle", statements: lifecycle),
         Migration(name: "0010-policies", statements: policies),
         Migration(name: "0011-audit-chains", statements: auditChains),
-        Migration(name: "0012-portal", statements: portal),
+        Migration(name: "0012-portal", statements: portal + connectSignIn),
     ]
 
     private static let accounts = [
@@ -402,6 +402,8 @@ enum Schema {
         """,
         "CREATE TABLE usage_progress (id INTEGER PRIMARY KEY NOT NULL CHECK (id = 1), position INTEGER NOT NULL) STRICT",
         "INSERT INTO usage_progress (id, position) VALUES (1, 0)",
+        "CREATE INDEX usage_figures_by_hour ON usage_figures (hour)",
+        "CREATE INDEX audit_records_denied ON audit_records (app_id, position) WHERE decision = 'deny'",
         "ALTER TABLE connect_sessions ADD COLUMN allowed_origin TEXT",
         // Lists of an app with 100,000 grants, by each of their filters in the order of their pages.
         "CREATE INDEX users_by_status ON users (app_id, status, first_seen_at, id)",

@@ -4,7 +4,7 @@ import VaultDomain
 // Browser sign-ins that apps asked for: a session that the app polls, and the visits to the identity provider under way.
 
 /// Who asked for it, and so where the browser comes back to.
-package enum SignInPurpose: String, Sendable { case sdk, wallet }
+package enum SignInPurpose: String, Sendable { case sdk, wallet, connect }
 
 package enum SignInStatus: String, Sendable { case open, completed, error }
 
@@ -21,6 +21,9 @@ package struct SignInSessionRecord: Sendable {
     package var errorMessage: String?
     package let createdAt: Instant
     package let expiresAt: Instant
+    /// For whom Connect asks: its session, and the browser in which the person signs in.
+    package var connectSessionID: ConnectSessionID?
+    package var browserDigest: [UInt8]?
 
     package init(
         id: SignInSessionID, appID: AppID, identityProviderID: IdentityProviderID, purpose: SignInPurpose,
@@ -45,6 +48,8 @@ package struct SignInSessionRecord: Sendable {
         userToken = try row.optionalBlob("user_token")
         errorCode = try row.optionalText("error_code")
         errorMessage = try row.optionalText("error_message")
+        connectSessionID = try row.optionalID("connect_session_id")
+        browserDigest = try row.optionalBlob("browser_digest")
     }
 }
 
@@ -52,10 +57,24 @@ extension Transaction {
     package func insertSignInSession(_ session: SignInSessionRecord) throws {
         try execute(
             """
-            INSERT INTO sign_in_sessions (id, app_id, identity_provider_id, purpose, status, created_at, expires_at)
-            VALUES (?1, ?2, ?3, ?4, 'open', ?5, ?6)
+            INSERT INTO sign_in_sessions (id, app_id, identity_provider_id, purpose, status, created_at, expires_at,
+                connect_session_id, browser_digest)
+            VALUES (?1, ?2, ?3, ?4, 'open', ?5, ?6, ?7, ?8)
             """, session.id, session.appID, session.identityProviderID, session.purpose.rawValue, session.createdAt,
-            session.expiresAt)
+            session.expiresAt, session.connectSessionID, session.browserDigest)
+    }
+
+    /// The last sign-in for a Connect session that ended in this browser.
+    package func connectSignIn(_ id: ConnectSessionID, browserDigest: [UInt8], now: Instant) throws
+        -> SignInSessionRecord?
+    {
+        try row(
+            """
+            SELECT * FROM sign_in_sessions
+            WHERE connect_session_id = ?1 AND browser_digest = ?2 AND status <> 'open' AND expires_at > ?3
+            ORDER BY created_at DESC, id DESC LIMIT 1
+            """, id, browserDigest, now
+        ).map(SignInSessionRecord.init)
     }
 
     package func signInSession(_ id: SignInSessionID) throws -> SignInSessionRecord? {

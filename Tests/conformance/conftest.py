@@ -1,6 +1,7 @@
 import playwright.sync_api
 import pytest
 
+from harness import chromium as chromium_browser
 from harness.canaries import readable_in
 from harness.management import Management
 from harness.real_peers import DjangoProvider, Glewlwyd
@@ -67,6 +68,12 @@ def django(tmp_path_factory, server):
     peer = DjangoProvider(tmp_path_factory.mktemp("peer") / "django", server.url)
     yield peer
     peer.close()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with chromium_browser.chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

@@ -391,10 +391,13 @@ def described(management) -> dict:
 def test_the_description_says_what_every_operation_takes(server, management):
     world = World(server, management)
     document = described(management)
+    organization = management.items("/organizations")[0]["id"]
     checked = 0
     for path, operations in document["paths"].items():
         address = path.removeprefix("/api/v1").replace("{app_id}", world.app_id).replace("{provider_id}", PROVIDER)
-        for name in "key_id", "user_id", "grant_id", "secret_id", "event_id", "delivery_id":
+        names = "key_id", "user_id", "grant_id", "secret_id", "event_id", "delivery_id", "member_id"
+        address = address.replace("{organization_id}", organization)
+        for name in names:
             address = address.replace(f"{{{name}}}", NOBODY)
         for method, operation in operations.items():
             query = {p["name"]: p["required"] for p in operation["parameters"] if p["in"] == "query"}
@@ -433,6 +436,8 @@ def test_the_description_says_what_every_reading_answers(server, management):
     for owner in f"grants/{grant.grant_id}", f"keys/{key_id}":
         management.put(f"{world.path}/{owner}/policy", {"ip_allowlist": ["127.0.0.0/8"]})
     management.post(f"{world.path}/audit-streams", {"kind": "webhook", "url": "http://127.0.0.1:9/"})
+    organization = management.items("/organizations")[0]["id"]
+    management.post(f"/organizations/{organization}/invitations", {"email": "described@example.test"})
     document = described(management)
     schemas = document["components"]["schemas"]
     ids = {
@@ -441,6 +446,7 @@ def test_the_description_says_what_every_reading_answers(server, management):
         "user_id": world.user("bob")["id"],
         "grant_id": grant.grant_id,
         "event_id": world.audit()[0]["id"],
+        "organization_id": organization,
     }
     checked = set()
 

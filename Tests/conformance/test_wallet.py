@@ -1,26 +1,22 @@
-"""The Wallet: a user signs in, sees what is connected, ends it, and signs out through the identity provider."""
+"""The Wallet: a user signs in, sees what is connected, extends and ends it, and signs out through the identity provider."""
 
+import re
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 from alter_sdk import GrantRevokedError
 
-from harness.browser import Browser, Page
+from harness.browser import Browser
 from harness.management import Management
 from harness.sdk import wait
 from harness.waiting import eventually
+from harness.wallet import cookie_value, end, ended, entrance, live, ready_world, signed_in, start
 from harness.webhooks import Auth0Stream
 from harness.world import PROVIDER, World
-
-
-def ready_world(server, management, **options) -> World:
-    world = World(server, management, **options)
-    body = {"client_id": world.idp.client_id, "client_secret": world.idp.client_secret}
-    management.put(f"{world.path}/identity-provider/sign-in", body)
-    return world
 
 
 @pytest.fixture
@@ -30,26 +26,6 @@ def ready(server, management):
     world.close()
 
 
-def entrance(world: World) -> str:
-    return f"{world.server.url}/wallet/sign-in?appId={world.app_id}"
-
-
-def start(world: World) -> str:
-    return f"{world.server.url}/wallet/sign-in/start?appId={world.app_id}"
-
-
-def signed_in(world: World, browser: Browser | None = None) -> tuple[Browser, Page]:
-    browser = browser or Browser()
-    assert world.idp.host.split(":")[0] in browser.open(entrance(world)).text
-    page = browser.open(start(world))
-    assert page.status == 200 and "Signed in as" in page.text, page.text
-    return browser, page
-
-
-def cookie_value(browser: Browser) -> str:
-    return next(cookie.value for cookie in browser.cookies if cookie.name.endswith("sallyport-wallet"))
-
-
 def test_a_user_sees_and_ends_what_they_connected_and_nobody_elses(ready):
     world = ready
     grant = world.connect(world.jwt())
@@ -57,8 +33,14 @@ def test_a_user_sees_and_ends_what_they_connected_and_nobody_elses(ready):
     browser, page = signed_in(world)
     assert "alice@corp.test" in page.text and "alice@provider.test" in page.text
     assert "bob" not in page.text and other.grant_id not in page.text
-    page = browser.press(page, "revoke", grant.grant_id)
-    assert "alice@provider.test" not in page.text
+    asked = browser.open(f"{world.server.url}/wallet/connections/{grant.grant_id}/revoke")
+    assert "alice@provider.test" in asked.text and "cannot undo" in asked.text and "/wallet/connections\"" in asked.text
+    assert world.request(grant_id=grant.grant_id).status_code == 200, "asking alone ends nothing"
+    page = end(browser, page, grant.grant_id)
+    assert "alice@provider.test" not in live(page) and "alice@provider.test" in ended(page)
+    assert page.form_with_button("revoke") is None and f"/{grant.grant_id}/revoke" not in page.text
+    gone = browser.open(f"{world.server.url}/wallet/connections/{grant.grant_id}/revoke")
+    assert gone.status == 404 and "Signed in as" in gone.text, "a page of the Wallet says what is wrong"
     with pytest.raises(GrantRevokedError):
         world.request(grant_id=grant.grant_id)
     eventually(lambda: world.oauth.revocations, "the provider is told")
@@ -81,30 +63,106 @@ def test_many_ended_connections_hide_no_live_one(ready):
             (grant.grant_id,),
         )
     browser, page = signed_in(world)
-    assert page.text.count("End this connection") == 1 and "alice@provider.test" in page.text
-    assert "alice@provider.test" not in browser.press(page, "revoke", grant.grant_id).text
+    assert live(page).count(">End this connection</a>") == 1 and "alice@provider.test" in live(page)
+    assert ended(page).count("<li>") == 50, "of what has ended, the latest"
+    page = end(browser, page, grant.grant_id)
+    assert "alice@provider.test" not in live(page)
 
 
 def test_row_37_a_form_counts_only_from_its_own_page_and_browser(ready):
     world = ready
+    set_term(world, default_seconds=3600, max_seconds=86_400)
     grant, other = world.connect(world.jwt()), world.connect(world.jwt("bob"), account="bob")
     browser, page = signed_in(world)
-    form = page.form_with_button("revoke", grant.grant_id)
-    address = f"{world.server.url}/wallet/connections/{grant.grant_id}/revoke"
-    token = form.fields["csrf"]
-    for data, headers in (
-        ({}, {}),
-        ({"csrf": "wrong"}, {}),
-        ({"csrf": token}, {"Origin": "https://evil.example"}),
-        ({"csrf": token}, {"Content-Type": "text/plain"}),
+    token = page.form_with_button("extend", grant.grant_id).fields["csrf"]
+    connections = f"{world.server.url}/wallet/connections"
+    ends = world.management.get(f"{world.path}/grants/{grant.grant_id}")["grant_expires_at"]
+    for address in (
+        f"{connections}/{grant.grant_id}/revoke",
+        f"{connections}/{grant.grant_id}/extend",
+        f"{world.server.url}/wallet/sign-out",
     ):
-        assert browser.post(address, data, headers).status_code == 403
-    stranger = requests.post(address, {"csrf": token}, allow_redirects=False, timeout=10)
-    assert stranger.status_code == 303 and stranger.headers["Location"] == "/wallet/sign-in"
-    bobs = f"{world.server.url}/wallet/connections/{other.grant_id}/revoke"
-    assert browser.post(bobs, {"csrf": token}, {}).status_code == 404
+        for data, headers in (
+            ({}, {}),
+            ({"csrf": "wrong"}, {}),
+            ({"csrf": token}, {"Origin": "https://evil.example"}),
+            ({"csrf": token}, {"Content-Type": "text/plain"}),
+        ):
+            refused = browser.post(address, data, headers)
+            assert refused.status_code == 403 and "Back to your connections" in refused.text
+        stranger = requests.post(address, {"csrf": token}, allow_redirects=False, timeout=10)
+        assert stranger.status_code == 303 and stranger.headers["Location"] == "/wallet/sign-in"
+    for action in ("revoke", "extend"):
+        bobs = f"{connections}/{other.grant_id}/{action}"
+        assert browser.post(bobs, {"csrf": token}, {}).status_code == 404
+    assert browser.open(f"{connections}/{other.grant_id}/revoke").status == 404
+    assert "Signed in as" in browser.open(connections).text, "the session goes on"
+    assert world.management.get(f"{world.path}/grants/{grant.grant_id}")["grant_expires_at"] == ends
     assert world.request(grant_id=grant.grant_id).status_code == 200
     assert world.request(grant_id=other.grant_id).status_code == 200
+
+
+def set_term(world: World, **term: int) -> None:
+    world.management.put(f"{world.path}/policies/{PROVIDER}", {"grant_ttl": term})
+
+
+def seconds_left(world: World, grant_id: str) -> float:
+    end = datetime.fromisoformat(world.management.get(f"{world.path}/grants/{grant_id}")["grant_expires_at"])
+    return (end - datetime.now(UTC)).total_seconds()
+
+
+def test_a_limited_connection_tells_its_time_and_is_extended_up_to_the_maximum_and_no_further(ready):
+    world = ready
+    set_term(world, default_seconds=3600, max_seconds=3 * 86_400)
+    grant = world.connect(world.jwt())
+    browser, page = signed_in(world)
+    assert re.search(r"ends <time [^>]*>in (1 hour|60 minutes)</time>", live(page)), live(page)
+    page = browser.press(page, "extend", grant.grant_id)
+    assert re.search(r"ends <time [^>]*>in 3 days</time>", live(page)), live(page)
+    assert 3 * 86_400 - 60 < seconds_left(world, grant.grant_id) <= 3 * 86_400
+    assert page.form_with_button("extend") is None, "there is nothing to add"
+    [record] = world.audit(event="grant.extended")
+    assert record["principal"] == {"type": "user", "user_id": world.user()["id"]}
+    assert record["grant_id"] == grant.grant_id and record["user_id"] == world.user()["id"]
+    # Again, by hand: nothing is gained, and nothing is recorded.
+    csrf = page.form_with_button("sign-out").fields["csrf"]
+    address = f"{world.server.url}/wallet/connections/{grant.grant_id}/extend"
+    assert browser.post(address, {"csrf": csrf}, {}).status_code == 303
+    assert len(world.audit(event="grant.extended")) == 1
+    # A shorter maximum cuts at once, and is the most that can be had from then on.
+    set_term(world, max_seconds=7200)
+    page = browser.open(f"{world.server.url}/wallet/connections")
+    assert "in 2 hours" in live(page) and page.form_with_button("extend") is None
+
+
+def test_only_a_maximum_makes_a_connection_extensible_and_only_while_it_works(ready):
+    world = ready
+    set_term(world, default_seconds=3600)
+    grant = world.connect(world.jwt())
+    browser, page = signed_in(world)
+    assert "ends <time" in live(page) and page.form_with_button("extend") is None
+    csrf = page.form_with_button("sign-out").fields["csrf"]
+    address = f"{world.server.url}/wallet/connections/{grant.grant_id}/extend"
+    assert browser.post(address, {"csrf": csrf}, {}).status_code == 409
+    set_term(world, default_seconds=3600, max_seconds=86_400)
+    assert browser.open(f"{world.server.url}/wallet/connections").form_with_button("extend", grant.grant_id)
+    end(browser, page, grant.grant_id)
+    assert browser.post(address, {"csrf": csrf}, {}).status_code == 404
+    assert world.audit(event="grant.extended") == []
+
+
+def test_what_has_expired_can_be_ended_but_not_extended(ready):
+    world = ready
+    set_term(world, default_seconds=1, max_seconds=86_400)
+    grant = world.connect(world.jwt())
+    eventually(lambda: seconds_left(world, grant.grant_id) < 0, "the term is over")
+    browser, page = signed_in(world)
+    assert "alice@provider.test" not in live(page) and "expired" in ended(page)
+    csrf = page.form_with_button("sign-out").fields["csrf"]
+    address = f"{world.server.url}/wallet/connections/{grant.grant_id}/extend"
+    assert browser.post(address, {"csrf": csrf}, {}).status_code == 404
+    page = end(browser, page, grant.grant_id)
+    assert world.management.get(f"{world.path}/grants/{grant.grant_id}")["status"] == "revoked"
 
 
 def test_row_36_the_session_is_new_with_every_sign_in_and_its_cookie_is_kept_from_scripts(ready):
@@ -211,6 +269,11 @@ def test_a_provider_without_any_logout_is_asked_for_the_account_again(ready):
     location = browser.redirect_of(page, page.form_with_button("sign-out", "yes"))
     assert location == f"{entrance(world)}&again=1"
     assert "again=1" in browser.open(location).text
+    browser, page = signed_in(world)
+    form = page.form_with_button("switch", "yes")
+    switched = browser.redirect_of(page, form, switch="yes")
+    assert switched == start(world) + "&again=1", "another account is asked for without a page between"
+    assert browser.open(f"{world.server.url}/wallet/connections").url.endswith("/wallet/sign-in")
     to_provider = browser.location_of(start(world) + "&again=1")
     assert parse_qs(urlsplit(to_provider).query)["prompt"] == ["login"]
 
@@ -282,6 +345,49 @@ def test_names_are_escaped_and_a_connection_is_told_in_words(server, management)
     world.connect(world.jwt())
     world.register(PROVIDER, world.oauth, display_name="<b>Acme</b>")
     _, page = signed_in(world)
-    assert "<script" not in page.text and "<img" not in page.text and "<b>Acme" not in page.text
+    assert "<script>" not in page.text and "<img" not in page.text and "<b>Acme" not in page.text
+    assert "&lt;img src=x&gt;" in page.text and "&lt;b&gt;Acme&lt;/b&gt;" in page.text
     assert "works" in page.text and "never used" in page.text and "items:read" in page.text
+    browser = Browser()
+    signed_in(world, browser)
+    [grant] = world.management.items(f"{world.path}/grants")
+    for address in (f"/wallet/connections/{grant['grant_id']}/revoke", "/wallet/activity", "/wallet/activity?kind=%3Cb%3E"):
+        told = browser.open(world.server.url + address).text
+        assert "<script>" not in told and "<img" not in told and "<b>" not in told
     world.close()
+
+
+def test_an_empty_wallet_says_what_comes_next_and_a_card_names_the_permissions(ready):
+    world = ready
+    management = world.management
+    management.call("PATCH", world.path, {"website_url": "https://atlas.example/start"})
+    browser, page = signed_in(world)
+    assert "You have not connected any account" in page.text
+    assert 'href="https://atlas.example/start"' in page.text
+    world.connect(world.jwt())
+    world.request_as(world.jwt())
+    page = browser.open(f"{world.server.url}/wallet/connections")
+    for told in ("alice@provider.test", "items:read", "Connected", "Last used", "just now", "works"):
+        assert told in live(page), told
+    assert "Time left" not in live(page), "without an end there is none"
+
+
+def test_a_connection_that_the_provider_ended_asks_to_be_connected_again(ready):
+    world = ready
+    grant = world.connect(world.jwt())
+    with closing(sqlite3.connect(world.server.data / "sallyport.db")) as database, database:
+        database.execute("UPDATE credentials SET died_at = 1")
+    _, page = signed_in(world)
+    assert "has to be connected again" in live(page) and f"/{grant.grant_id}/revoke" in live(page)
+
+
+def test_row_38_no_page_of_the_wallet_can_be_framed_or_runs_what_is_written_into_it(ready):
+    world = ready
+    grant = world.connect(world.jwt())
+    browser, _ = signed_in(world)
+    for path in ("/wallet/connections", f"/wallet/connections/{grant.grant_id}/revoke", "/wallet/activity", "/wallet/no"):
+        answer = requests.get(world.server.url + path, cookies=browser.cookies.get_dict(), timeout=10)
+        policy = answer.headers["Content-Security-Policy"]
+        assert "frame-ancestors 'none'" in policy and "unsafe" not in policy and "default-src 'none'" in policy
+        assert "no-store" in answer.headers["Cache-Control"] and answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert not re.search(r"<style|style=|<script>|\son[a-z]+=", answer.text)

@@ -117,7 +117,8 @@ struct DemoCommand: AsyncParsableCommand {
 
     private static func stayUp(_ narrator: Narrator, _ world: DemoWorld) async throws {
         narrator.say("The server stays up until you press Ctrl-C.")
-        narrator.say("  Vault              \(world.vaultURL)")
+        narrator.say("  Developer Portal   \(world.vaultURL)/portal")
+        narrator.say("    sign in as       \(DemoStory.operatorEmail), password: \(DemoStory.operatorPassword)")
         narrator.say("  Identity provider  \(world.identityProvider.baseURL)")
         narrator.say("  OAuth provider     \(world.oauthProvider.baseURL)")
         while !Task.isCancelled { try await Task.sleep(for: .seconds(3600)) }

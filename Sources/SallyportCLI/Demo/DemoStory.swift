@@ -140,13 +140,18 @@ struct DemoStory {
         return try result.take()
     }
 
+    static let operatorEmail = "operator@example.test"
+    /// Of an installation on loopback that ends with the demo.
+    static let operatorPassword = "a demo on this machine"
+
     /// As `sallyport operator create` does it: on the installation's files, beside the running server.
     private static func createOperator(_ world: DemoWorld) async throws -> String {
         var input = ServerSettings.Input()
         input.dataDirectory = world.folder
         let token = Slot<String>()
         try await LocalVault.use(InstallationOptions.settings(input)) { vault in
-            let created = try await vault.createOperator(email: "operator@example.test", withToken: true)
+            let created = try await vault.createOperator(
+                email: Self.operatorEmail, password: Secret(Self.operatorPassword), withToken: true)
             token.put(created.token?.revealed() ?? "")  // plaintext leaves here
         }
         return try token.take()

@@ -66,7 +66,7 @@ package struct LifecycleEventMap: Sendable, Equatable {
             } else if let action = value.string.flatMap(LifecycleAction.init), allows(action, for: name) {
                 edited.changes[name] = .string(action.rawValue)
             } else {
-                let allowed = LifecycleAction.allCases.filter { allows($0, for: name) }.map(\.rawValue)
+                let allowed = choices(name).map(\.rawValue)
                 report(name, "must be one of \(allowed.joined(separator: ", ")), or null for the default")
             }
         }
@@ -74,6 +74,11 @@ package struct LifecycleEventMap: Sendable, Equatable {
             report("", "must not change more than \(Self.changesMax) events")
         }
         return edited
+    }
+
+    /// What an operator can have an event of this type do.
+    package func choices(_ eventType: String) -> [LifecycleAction] {
+        LifecycleAction.allCases.filter { allows($0, for: eventType) }
     }
 
     /// The text, if it can be the type of an event: up to 64 printable ASCII characters.

@@ -30,7 +30,7 @@ struct Edge: HTTPResponder {
     let open: RouteTable<Visitor>
     let wallet: RouteTable<WalletCaller>
     let portal: RouteTable<PortalCaller>
-    private let walletCookie: WalletCookie
+    private let walletRoutes: WalletRoutes
     private let portalRoutes: PortalRoutes
 
     init(vault: Vault, settings: ServerSettings, logger: Logger) {
@@ -38,9 +38,8 @@ struct Edge: HTTPResponder {
         self.settings = settings
         self.logger = logger
         sdk = RouteTable(SDKRoutes(vault: vault).routes)
-        let walletRoutes = WalletRoutes(vault: vault)
+        walletRoutes = WalletRoutes(vault: vault)
         wallet = RouteTable(walletRoutes.routes)
-        walletCookie = walletRoutes.session
         portalRoutes = PortalRoutes(vault: vault)
         portal = RouteTable(portalRoutes.routes)
         management = RouteTable(ManagementRoutes(vault: vault).routes)
@@ -50,6 +49,7 @@ struct Edge: HTTPResponder {
                 + ConnectRoutes(vault: vault).routes
                 + SignInRoutes(vault: vault).routes
                 + WebhookRoutes(vault: vault).routes
+                + BrandingRoutes(vault: vault).routes
                 + Asset.all.map(\.route)
                 + [OpenAPIDocument.route(management)])
     }
@@ -145,10 +145,15 @@ struct Edge: HTTPResponder {
             return try await handle(openMatch, exchange, Visitor(origin: origin), route: &route)
         case .wallet:
             guard case .wrongMethod = openMatch else {
-                guard let cookie = walletCookie.value(of: exchange),
+                guard let cookie = walletRoutes.session.value(of: exchange),
                     let caller = try vault.walletCaller(cookie: cookie, origin: origin)
                 else { return .redirect(SitePath.walletSignIn.path) }
-                return try await handle(wallet.match(method: method, path: path), exchange, caller, route: &route)
+                do {
+                    return try await handle(wallet.match(method: method, path: path), exchange, caller, route: &route)
+                } catch let error as VaultError {
+                    report(error, requestID: origin.requestID)
+                    return walletRoutes.refusal(error, caller, exchange)
+                }
             }
             return try await handle(openMatch, exchange, Visitor(origin: origin), route: &route)
         case .portal:

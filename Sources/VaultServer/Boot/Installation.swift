@@ -43,7 +43,8 @@ package struct Installation: Sendable {
         client = GuardedClient(allowsPrivateAddresses: settings.isDevelopment)
         let client = client
         vault = try Vault(
-            configuration: VaultConfiguration(publicURL: publicURL, isDevelopment: settings.isDevelopment),
+            configuration: VaultConfiguration(
+                publicURL: publicURL, isDevelopment: settings.isDevelopment, operatorSignIn: settings.operatorSignIn),
             store: store, keys: keys,
             send: { try await client.send($0) },
             now: { Instant(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) }, logger: logger)

@@ -58,7 +58,7 @@ package struct SallyportServer: Sendable {
         var configuration = ServiceGroupConfiguration(
             services: [
                 RevocationWorker(vault: vault), AuditStreamWorker(vault: vault), AuditAnchors(vault: vault),
-                Housekeeping(vault: vault),
+                UsageCounter(vault: vault), Housekeeping(vault: vault),
             ] + listeners,
             gracefulShutdownSignals: signals, logger: Self.quiet(logger))
         configuration.maximumGracefulShutdownDuration = .seconds(Self.shutdownSeconds)

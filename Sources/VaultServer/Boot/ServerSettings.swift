@@ -1,7 +1,9 @@
 import Foundation
 import NIOSSL
 import VaultAPI
+import VaultCrypto
 import VaultDomain
+import VaultService
 
 /// The settings of one server process, checked as a whole.
 package struct ServerSettings: Sendable {
@@ -17,6 +19,8 @@ package struct ServerSettings: Sendable {
     package var trustedProxies: [IPRange]
     /// Where `/metrics` is answered, when not beside everything else.
     package var metricsListen: (host: String, port: Int)?
+    /// Where operators sign in beside their passwords.
+    package var operatorSignIn: OperatorSignInSettings?
     package var isDevelopment: Bool
 
     /// What was given, by flag or environment; absent means the default.
@@ -31,6 +35,9 @@ package struct ServerSettings: Sendable {
         package var tlsKey: String?
         package var trustedProxies: String?
         package var metricsListen: String?
+        package var operatorIssuer: String?
+        package var operatorClientID: String?
+        package var operatorClientSecretFile: String?
         package var isDevelopment = false
 
         package init() {}
@@ -49,6 +56,9 @@ package struct ServerSettings: Sendable {
             tlsKey = environment["SALLYPORT_TLS_KEY"]
             trustedProxies = environment["SALLYPORT_TRUSTED_PROXIES"]
             metricsListen = environment["SALLYPORT_METRICS_LISTEN"]
+            operatorIssuer = environment["SALLYPORT_OPERATOR_ISSUER"]
+            operatorClientID = environment["SALLYPORT_OPERATOR_CLIENT_ID"]
+            operatorClientSecretFile = environment["SALLYPORT_OPERATOR_CLIENT_SECRET_FILE"]
         }
     }
 
@@ -97,6 +107,7 @@ package struct ServerSettings: Sendable {
             trustedProxies.append(range)
         }
         metricsListen = input.metricsListen.map { Self.listenAddress($0, named: "metrics listen", &problems) }
+        operatorSignIn = Self.operatorSignIn(input, &problems)
         isDevelopment = input.isDevelopment
         if isDevelopment, !Self.isLoopback(listenHost) {
             problems.append(
@@ -143,6 +154,28 @@ package struct ServerSettings: Sendable {
             problems.append("public url: \(error.reason)")
             return nil
         }
+    }
+
+    private static func operatorSignIn(_ input: Input, _ problems: inout [String]) -> OperatorSignInSettings? {
+        let given = [input.operatorIssuer, input.operatorClientID, input.operatorClientSecretFile]
+        guard given.contains(where: { $0 != nil }) else { return nil }
+        guard let issuer = input.operatorIssuer, let clientID = input.operatorClientID,
+            let file = input.operatorClientSecretFile
+        else {
+            problems.append(
+                "operator sign-in: SALLYPORT_OPERATOR_ISSUER, _CLIENT_ID and _CLIENT_SECRET_FILE belong together")
+            return nil
+        }
+        guard
+            let text = try? String(contentsOfFile: file, encoding: .utf8).trimmingCharacters(
+                in: .whitespacesAndNewlines),
+            !text.isEmpty
+        else {
+            problems.append("operator sign-in: \(file) holds no client secret that can be read")
+            return nil
+        }
+        if (try? WebAddress(issuer)) == nil { problems.append("operator sign-in: the issuer must be an address") }
+        return OperatorSignInSettings(issuerURL: issuer, clientID: clientID, clientSecret: Secret(text))
     }
 
     private static func isLoopback(_ host: String) -> Bool {

@@ -83,13 +83,20 @@ extension ManagementRoutes {
         let filter = AuditFilter(query)
         try query.finish()
         let export = try await vault.exportAudit(caller, appID: exchange.appID, filter: filter, format: format)
+        return .export(export, format, at: vault.currentTime)
+    }
+}
+
+extension Answer {
+    /// An export as a file, written while it is read.
+    static func export(_ export: AuditExport, _ format: AuditExportFormat, at now: Instant) -> Answer {
         var answer = Answer(
             status: 200,
             headers: [
                 (name: "Content-Type", value: format == .csv ? "text/csv; charset=utf-8" : "application/x-ndjson"),
                 (
                     name: "Content-Disposition",
-                    value: "attachment; filename=\"audit-\(vault.currentTime.seconds).\(format.rawValue)\""
+                    value: "attachment; filename=\"audit-\(now.seconds).\(format.rawValue)\""
                 ),
             ])
         answer.stream = { write in
@@ -105,7 +112,7 @@ extension ManagementRoutes {
 }
 
 extension AuditFilter {
-    fileprivate init(_ query: Fields) {
+    init(_ query: Fields) {
         self.init()
         from = query.optionalInstant("from")
         to = query.optionalInstant("to")
@@ -122,7 +129,7 @@ extension AuditFilter {
 
 extension AuditRecord {
     /// The record as it was written, with its place in the chain and the caller's key prefix at the top level.
-    fileprivate var json: JSONObject {
+    var json: JSONObject {
         var object = record
         object["chain"] = .string(chain.name)
         object["sequence"] = .integer(sequence)
@@ -201,7 +208,7 @@ extension AuditStreamSettings {
         "content-type", "content-length", "content-encoding", "transfer-encoding", "host", "connection", "expect",
     ]
 
-    fileprivate init(_ fields: Fields) {
+    init(_ fields: Fields) {
         if !fields.has("kind") { fields.report("kind", "is required") }
         let kind = fields.optionalChoice("kind", AuditStreamKind.self) ?? .webhook
         let url = fields.string("url")

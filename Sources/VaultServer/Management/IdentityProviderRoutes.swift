@@ -22,12 +22,7 @@ extension ManagementRoutes {
             .taking(body: [.required("issuer_url")]).answering("DiscoveredIdentityProvider"),
             Route("POST", Self.provider, "Add the identity provider", status: 201) { caller, exchange in
                 let fields = try exchange.fields(.refused)
-                let settings = IdentityProviderSettings(
-                    issuerURL: fields.string("issuer_url"),
-                    type: fields.optionalChoice("idp_type", IdentityProviderType.self),
-                    audience: fields.optionalString("audience", length: 1...512),
-                    userIDClaim: fields.readClaim("user_id_claim"),
-                    groupClaim: fields.readClaim("group_claim"), roleClaim: fields.readClaim("role_claim"))
+                let settings = IdentityProviderSettings(fields)
                 try fields.finish()
                 let provider = try await vault.addIdentityProvider(caller, appID: exchange.appID, settings)
                 return .json(json(provider), status: 201)
@@ -43,9 +38,7 @@ extension ManagementRoutes {
             Route("PATCH", Self.provider, "Change claims or audience; claims lock with the first sign-in") {
                 caller, exchange in
                 let fields = try exchange.fields(.refused)
-                let change = ClaimChange(
-                    userIDClaim: fields.readClaim("user_id_claim"), groupClaim: fields.readNullableClaim("group_claim"),
-                    roleClaim: fields.readNullableClaim("role_claim"), audience: fields.readNullableClaim("audience"))
+                let change = ClaimChange(fields)
                 try fields.finish()
                 return .json(json(try await vault.changeClaims(caller, appID: exchange.appID, change)))
             }
@@ -58,14 +51,7 @@ extension ManagementRoutes {
             },
             Route("PUT", Self.provider + "/sign-in", "Save the client that signs users in") { caller, exchange in
                 let fields = try exchange.fields(.refused)
-                let settings = SignInSettings(
-                    clientID: fields.string("client_id", length: 1...512),
-                    clientSecret: Secret(fields.string("client_secret", length: 1...4096)),
-                    scopes: fields.optionalStrings("scopes", countMax: 50) ?? SignInSettings.defaultScopes)
-                for (index, scope) in settings.scopes.enumerated()
-                where !OAuthProviderConfiguration.isScopeToken(scope) {
-                    fields.report("scopes[\(index)]", "must be a scope token of printable characters without blanks")
-                }
+                let settings = SignInSettings(fields)
                 try fields.finish()
                 let provider = try await vault.setSignIn(caller, appID: exchange.appID, settings)
                 var answer = addresses
@@ -78,15 +64,10 @@ extension ManagementRoutes {
         ] + webhookRoutes
     }
 
-    /// What the operator enters at the identity provider; known before anything is saved.
     private var addresses: JSONObject {
-        let configuration = vault.configuration
+        let addresses = SignInAddresses(vault.configuration)
         return [
-            "redirect_uris": [
-                .string(configuration.address(SitePath.sdkSignInCallback.path)),
-                .string(configuration.address(SitePath.walletSignInCallback.path)),
-            ],
-            "wallet_logout_url": .string(configuration.address(SitePath.walletSignIn.path)),
+            "redirect_uris": .strings(addresses.redirectURIs), "wallet_logout_url": .string(addresses.walletLogout),
         ]
     }
 
@@ -112,16 +93,13 @@ extension ManagementRoutes {
             Route("PATCH", webhooks, "Change what events do: null for an event's default") { caller, exchange in
                 let provider = try vault.identityProvider(caller, appID: exchange.appID)
                 let fields = try exchange.fields(.refused)
-                let edit = fields.optionalObject("event_map")
-                _ = provider.eventMap.edited(by: edit ?? [:]) { event, problem in
-                    fields.report(event.isEmpty ? "event_map" : "event_map.\(event)", problem)
-                }
-                let rule = fields.optionalChoice("membership_removal", MembershipRemovalRule.self)
+                let change = EventRuleChange(fields, map: provider.eventMap)
                 try fields.finish()
                 return .json(
                     try status(
                         try await vault.setEventRules(
-                            caller, appID: exchange.appID, edit: edit, membershipRemoval: rule)))
+                            caller, appID: exchange.appID, edit: change.edit,
+                            membershipRemoval: change.membershipRemoval)))
             }
             .taking(body: [.optional("event_map", .object), .optional("membership_removal")])
             .answering("WebhookStatus"),
@@ -158,7 +136,7 @@ extension ManagementRoutes {
         IdentityProviderRecord, ShownSecret
     ) {
         let fields = try exchange.fields(.refused, allowsEmpty: true)
-        let presented = fields.optionalString("signing_secret", length: 1...512)
+        let presented = fields.readSigningSecret()
         try fields.finish()
         let result = try await vault.setWebhookSecret(
             caller, appID: exchange.appID, presented: presented, isRotation: isRotation)
@@ -199,13 +177,79 @@ extension ManagementRoutes {
     }
 }
 
+// MARK: What the bodies say; the Portal's forms are read by the same
+
+/// What the operator enters at the identity provider; known before anything is saved.
+struct SignInAddresses: Sendable {
+    let sdkCallback: String
+    let walletCallback: String
+    let walletLogout: String
+
+    init(_ configuration: VaultConfiguration) {
+        sdkCallback = configuration.address(SitePath.sdkSignInCallback.path)
+        walletCallback = configuration.address(SitePath.walletSignInCallback.path)
+        walletLogout = configuration.address(SitePath.walletSignIn.path)
+    }
+
+    var redirectURIs: [String] { [sdkCallback, walletCallback] }
+}
+
+extension IdentityProviderSettings {
+    /// A claim that is left out is the one that the type suggests; `null` is none.
+    init(_ fields: Fields) {
+        self.init(
+            issuerURL: fields.string("issuer_url"), type: fields.optionalChoice("idp_type", IdentityProviderType.self),
+            audience: fields.optionalString("audience", length: 1...512),
+            userIDClaim: fields.readClaim("user_id_claim"),
+            groupClaim: fields.readNullable("group_claim", length: 1...255),
+            roleClaim: fields.readNullable("role_claim", length: 1...255))
+    }
+}
+
+extension ClaimChange {
+    init(_ fields: Fields) {
+        self.init(
+            userIDClaim: fields.readClaim("user_id_claim"), groupClaim: fields.readNullable("group_claim"),
+            roleClaim: fields.readNullable("role_claim"), audience: fields.readNullable("audience"))
+    }
+}
+
+extension SignInSettings {
+    init(_ fields: Fields) {
+        let scopes = fields.optionalStrings("scopes", countMax: 50) ?? Self.defaultScopes
+        for (index, scope) in scopes.enumerated() where !OAuthProviderConfiguration.isScopeToken(scope) {
+            fields.report("scopes[\(index)]", "must be a scope token of printable characters without blanks")
+        }
+        self.init(
+            clientID: fields.string("client_id", length: 1...512),
+            clientSecret: Secret(fields.string("client_secret", length: 1...4096)), scopes: scopes)
+    }
+}
+
+/// A change of what events do; whatever is `nil` stays.
+struct EventRuleChange: Sendable {
+    let edit: JSONObject?
+    let membershipRemoval: MembershipRemovalRule?
+
+    init(_ fields: Fields, map: LifecycleEventMap) {
+        edit = fields.optionalObject("event_map")
+        _ = map.edited(by: edit ?? [:]) { event, problem in
+            fields.report(event.isEmpty ? "event_map" : "event_map.\(event)", problem)
+        }
+        membershipRemoval = fields.optionalChoice("membership_removal", MembershipRemovalRule.self)
+    }
+}
+
 extension Fields {
+    /// The webhook secret of a provider that makes it itself.
+    func readSigningSecret() -> String? { optionalString("signing_secret", length: 1...512) }
+
     fileprivate func readClaim(_ name: String) -> String? { optionalString(name, length: 1...255) }
 
     /// Absent: unchanged. `null`: none.
-    fileprivate func readNullableClaim(_ name: String) -> String?? {
+    fileprivate func readNullable(_ name: String, length: ClosedRange<Int> = 1...512) -> String?? {
         guard isPresent(name) else { return nil }
-        return .some(optionalString(name, length: 1...512))
+        return .some(optionalString(name, length: length))
     }
 }
 

@@ -10,8 +10,9 @@ struct ManagementRoutes: Sendable {
     static let app = "/api/v1/apps/{app_id}"
 
     var routes: [Route<OperatorCaller>] {
-        appRoutes + keyRoutes + identityProviderRoutes + oauthProviderRoutes + managedSecretRoutes + policyRoutes
-            + userRoutes + grantManagementRoutes + auditRoutes + auditStreamRoutes + organizationRoutes + tokenRoutes
+        appRoutes + appBrandingRoutes + keyRoutes + identityProviderRoutes + oauthProviderRoutes + managedSecretRoutes
+            + policyRoutes + userRoutes + grantManagementRoutes + auditRoutes + auditStreamRoutes + organizationRoutes
+            + tokenRoutes
     }
 }
 

@@ -5,7 +5,8 @@ enum OpenAPISchemas {
         ("Organization", required("id", "name", "created_at", "role")),
         ("Member", required("operator_id", "email", "role")),
         ("Invitation", invitation), ("OpenedInvitation", invitation + [.required("invitation_url")]),
-        ("AccessToken", accessToken), ("MintedAccessToken", accessToken + [.required("token")]), ("APIKey", key),
+        ("AccessToken", accessToken), ("MintedAccessToken", accessToken + [.required("token")]),
+        ("AppBranding", required("accent_color", "logo_url")), ("APIKey", key),
         ("MintedAPIKey", key + [.required("api_key")]),
         (
             "DiscoveredIdentityProvider",

@@ -20,10 +20,7 @@ extension ManagementRoutes {
             Route("PUT", provider, "Set up an OAuth provider") { caller, exchange in
                 let providerID = exchange.parameter("provider_id")
                 let fields = try exchange.fields(.refused)
-                let settings = OAuthClientSettings(
-                    clientID: fields.string("client_id", length: 1...512),
-                    clientSecret: Secret(fields.string("client_secret", length: 1...4096)),
-                    configuration: OAuthProviderConfiguration(fields, providerID: providerID))
+                let settings = OAuthClientSettings(fields, providerID: providerID)
                 try fields.finish()
                 return .json(
                     json(
@@ -120,8 +117,17 @@ extension ManagementRoutes {
     }
 }
 
+extension OAuthClientSettings {
+    init(_ fields: Fields, providerID: String) {
+        self.init(
+            clientID: fields.string("client_id", length: 1...512),
+            clientSecret: Secret(fields.string("client_secret", length: 1...4096)),
+            configuration: OAuthProviderConfiguration(fields, providerID: providerID))
+    }
+}
+
 extension ManagedSecretSettings {
-    fileprivate init(_ fields: Fields) {
+    init(_ fields: Fields) {
         let slug = fields.string("slug", length: 1...50)
         if !slug.isEmpty,
             !slug.utf8.allSatisfy({

@@ -20,6 +20,11 @@ struct FormValues: Sendable {
 
     func has(_ name: String, _ value: String) -> Bool { items.contains { $0.name == name && $0.value == value } }
 
+    /// The words of a text, for what holds no blank or comma itself.
+    func words(_ name: String) -> [String] {
+        raw(name).split(whereSeparator: { $0.isWhitespace || $0 == "," }).map(String.init)
+    }
+
     /// The same values under other names; without those that get none.
     func renaming(_ name: (String) -> String?) -> FormValues {
         FormValues(items.compactMap { item in name(item.name).map { (name: $0, value: item.value) } })
@@ -110,8 +115,14 @@ struct FormState: Sendable {
     func problem(_ name: String) -> String? {
         let found = problems.filter {
             $0.key == name || $0.key.hasPrefix(name + "[") || $0.key.hasPrefix(name + ".")
-        }.sorted { $0.key < $1.key }.map { $0.key == name ? $0.value : "\($0.key) \($0.value)" }
+        }.sorted { $0.key < $1.key }.map { $0.key == name ? $0.value : "\(Self.element($0.key, of: name)) \($0.value)" }
         return found.isEmpty ? nil : found.joined(separator: "; ")
+    }
+
+    /// `scopes[3]` is the fourth entry of `scopes`.
+    private static func element(_ key: String, of name: String) -> String {
+        let place = key.dropFirst(name.count + 1).dropLast()
+        return key.hasSuffix("]") ? Int(place).map { "(entry \($0 + 1))" } ?? key : key
     }
 }
 

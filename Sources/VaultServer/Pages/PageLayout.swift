@@ -84,14 +84,6 @@ struct PageLayout: Sendable {
     }
 }
 
-/// What pages show of the app they are for.
-struct AppBrand: Sendable {
-    let name: String
-    /// `nil` where the app has not set a colour.
-    var stylesheet: HTML?
-    var logo: HTML?
-}
-
 /// A plain page with one message.
 struct MessagePage: Sendable {
     let title: String

@@ -85,7 +85,9 @@ struct Field: Sendable {
         case .dateTime: return input("datetime-local", value: value)
         case .file: return "<input type=\"file\" \(common)>"
         case .area(let rows):
-            return "<textarea \(common) rows=\"\(String(rows))\" spellcheck=\"false\">\n\(value)</textarea>"
+            // Browsers send every line end as CR LF.
+            let text = value.replacing("\r\n", with: "\n")
+            return "<textarea \(common) rows=\"\(String(rows))\" spellcheck=\"false\">\n\(text)</textarea>"
         case .select(let options):
             return """
                 <select \(common)>

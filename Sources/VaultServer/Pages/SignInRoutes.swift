@@ -39,6 +39,7 @@ struct SignInRoutes: Sendable {
                     browserKey: cookie.key(of: exchange)), purpose: .sdk, origin: visitor.origin)
             switch outcome {
             case .signedIn: return Self.page("You are signed in", "You can close this window and go back to the app.")
+            case .connect(let reference): return .redirect(SitePath.connectPage(reference).path)
             case .failed(let message, _):
                 return Self.page(
                     "You were not signed in", message + " You can close this window and start again from the app.")

@@ -80,6 +80,20 @@ extension PortalRoutes {
                     return done(.saved, .portalApp(exchange.appID, "settings"))
                 }
             },
+            Route("POST", settings + "/branding", "Change how the pages of an app's users look") { caller, exchange in
+                let upload = try exchange.multipartForm()
+                let form = upload.values
+                return try await exchange.submitting(form) {
+                    try settingsPage(caller, exchange, branding: $0)
+                } _: {
+                    let logo: AppLogoChange =
+                        form.has("remove_logo", "yes") ? .remove : upload.file("logo").map { .replace($0) } ?? .keep
+                    try await vault.setBranding(
+                        caller.account, appID: exchange.appID,
+                        accentColor: .some(form["accent_color"].isEmpty ? nil : form["accent_color"]), logo: logo)
+                    return done(.saved, .portalApp(exchange.appID, "settings"))
+                }
+            },
             Route("POST", settings + "/archive", "Archive an app") { caller, exchange in
                 _ = try await vault.setAppArchived(caller.account, exchange.appID, true)
                 return done(.archived, .portalApp(exchange.appID, "settings"))
@@ -102,12 +116,12 @@ extension PortalRoutes {
 
     func settingsPage(
         _ caller: PortalCaller, _ exchange: Exchange, general: FormState = FormState(),
-        deletion: FormState = FormState()
+        branding: FormState = FormState(), deletion: FormState = FormState()
     ) throws -> Answer {
         let app = try vault.app(caller.account, exchange.appID)
         let settings = AppSettingsPage(
             caller: caller, app: app, role: caller.account.roles[app.organizationID] ?? .readOnly, general: general,
-            deletion: deletion, now: now)
+            branding: branding, deletion: deletion, brand: vault.brand(of: app), now: now)
         return page(caller, exchange, "Settings", app: app, section: .settings, settings.html)
     }
 }
@@ -157,7 +171,9 @@ struct AppSettingsPage: Sendable {
     let app: AppRecord
     let role: MembershipRole
     let general: FormState
+    let branding: FormState
     let deletion: FormState
+    let brand: AppBrand
     let now: Instant
 
     private var path: String { SitePath.portalApp(app.id.text, "settings").path }
@@ -180,8 +196,31 @@ struct AppSettingsPage: Sendable {
         </form>
         \(CopyField(id: "app-id", label: "App ID", value: app.id.text).html)
         </section>
-        \(archivePanel)
+        \(role == .readOnly ? nil : brandingPanel)
+        \(role == .readOnly ? nil : archivePanel)
         \(role == .admin ? deletePanel : nil)
+        """
+    }
+
+    private var brandingPanel: HTML {
+        """
+        <section class="panel" aria-labelledby="branding">
+        <h2 id="branding">Branding</h2>
+        <p>What your users see of the app in their Wallet, at sign-in, and when they connect an account.</p>
+        <form method="post" action="\(path)/branding" enctype="multipart/form-data">
+        \(csrf)
+        \(branding.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(Field(
+            "accent_color", "Colour", branding,
+            hint: "Of buttons and links, like #1f5f5b. Shades are made so that they stay readable in light and dark.",
+            initial: app.accentColor ?? "", placeholder: "#1f5f5b").html)
+        \(brand.logo)
+        \(Field("logo", "Logo", branding, kind: .file, hint: "PNG, JPEG, GIF or WebP, at most 100 kB.").html)
+        \(brand.logo == nil ? nil : CheckBox(name: "remove_logo", value: "yes", label: "Remove the logo", state: branding).html)
+        <p class="actions"><button>Save branding</button></p>
+        </form>
+        <p><a href="\(SitePath.walletSignIn.path)?appId=\(app.id.text)">See the Wallet’s sign-in page</a></p>
+        </section>
         """
     }
 

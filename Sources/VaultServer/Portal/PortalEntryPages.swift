@@ -79,6 +79,8 @@ struct InvitationPage: Sendable {
     let path: String
     let signedInAs: String?
     let state: FormState
+    /// Where the installation's identity provider takes over, and what it is called.
+    var provider: (path: String, host: String)?
 
     var layout: PageLayout {
         PageLayout(
@@ -103,11 +105,21 @@ struct InvitationPage: Sendable {
         }
         guard !invitation.isAccountKnown else {
             return """
+                \(providerLink)
                 <p>There is an account with this address. Sign in, and open this link again.</p>
                 <p class="actions"><a class="button" href="\(SitePath.portalSignIn.path)">Sign in</a></p>
                 """
         }
-        return accept(NewPassword(state: state).html)
+        return "\(providerLink)\(accept(NewPassword(state: state).html))"
+    }
+
+    private var providerLink: HTML? {
+        provider.map {
+            """
+            <p class="actions"><a class="button" href="\($0.path)">Sign in with \($0.host)</a></p>
+            <p class="quiet">Or with a password:</p>
+            """
+        }
     }
 
     private func accept(_ fields: HTML) -> HTML {

@@ -58,7 +58,40 @@ extension PortalRoutes {
                     }
                 }
             },
-        ] + invitationRoutes
+        ] + invitationRoutes + providerRoutes
+    }
+
+    /// By the installation's own identity provider.
+    private var providerRoutes: [Route<Visitor>] {
+        @Sendable func start(_ exchange: Exchange, invitation: String?) async throws -> Answer {
+            try await entering {
+                let key = browser.key(of: exchange) ?? RandomBytes.token()
+                var answer = Answer.redirect(
+                    try await vault.startOperatorSignIn(invitation: invitation, browserKey: key))
+                answer.headers.append(browser.header(key))
+                return answer
+            }
+        }
+        return [
+            Route("GET", SitePath.portalSignInStart.path, "To the identity provider") { _, exchange in
+                try await start(exchange, invitation: nil)
+            },
+            Route("GET", SitePath.portalInvitation("{token}").path + "/sign-in", "Accept by the identity provider") {
+                _, exchange in
+                try await start(exchange, invitation: exchange.parameter("token"))
+            },
+            Route("GET", SitePath.portalSignInCallback.path, "Back from the identity provider") { visitor, exchange in
+                try await entering {
+                    let query = try exchange.callbackQuery()
+                    let callback = Vault.SignInCallback(
+                        state: query["state"], code: query["code"], error: query["error"], issuer: query["iss"],
+                        browserKey: browser.key(of: exchange))
+                    return entered(
+                        try await vault.finishOperatorSignIn(callback, browser: visitor.browser(exchange)),
+                        to: SitePath.portalApps.path)
+                }
+            },
+        ]
     }
 
     private var invitationRoutes: [Route<Visitor>] {
@@ -67,7 +100,8 @@ extension PortalRoutes {
             let account = try await caller(of: exchange)?.account.email
             return entry(exchange) {
                 InvitationPage(
-                    invitation: invitation, form: $0, path: exchange.path, signedInAs: account, state: state
+                    invitation: invitation, form: $0, path: exchange.path, signedInAs: account, state: state,
+                    provider: vault.operatorProviderHost.map { (exchange.path + "/sign-in", $0) }
                 ).layout
             }
         }
@@ -103,7 +137,11 @@ extension PortalRoutes {
 
     private func signInPage(_ exchange: Exchange, _ state: FormState) -> Answer {
         let target = state.isSent ? Self.target(state.values["to"]) : Self.target(exchange)
-        return entry(exchange) { PortalSignInPage(form: $0, target: target, state: state).layout }
+        return entry(exchange) {
+            PortalSignInPage(
+                form: $0, target: target, state: state, providerHost: vault.operatorProviderHost
+            ).layout
+        }
     }
 
     private static func requireRepeated(_ form: FormValues) throws {

@@ -22,7 +22,8 @@ struct PortalRoutes: Sendable {
     var now: Instant { vault.currentTime }
 
     var routes: [Route<PortalCaller>] {
-        accountRoutes + organizationRoutes + appRoutes + userRoutes + grantRoutes + policyRoutes
+        accountRoutes + organizationRoutes + appRoutes + overviewRoutes + identityRoutes + keyRoutes
+            + oauthProviderRoutes + managedSecretRoutes + userRoutes + grantRoutes + policyRoutes + auditRoutes
     }
 
     static let app = "/portal/apps/{app_id}"
@@ -40,9 +41,10 @@ struct PortalRoutes: Sendable {
 
     /// A form comes from a page of this session, or is refused.
     func requireForm(_ exchange: Exchange) throws {
+        let form = exchange.isUpload ? try exchange.multipartForm().values : exchange.form
         guard exchange.isForm || exchange.isUpload, exchange.isFromOrigin(vault.configuration.publicURL),
             let session = cookie.value(of: exchange),
-            vault.isFormToken(exchange.form["csrf"], browserKey: session, page: "portal")
+            vault.isFormToken(form["csrf"], browserKey: session, page: "portal")
         else { throw VaultError(.forbidden, "The page was open for too long. Load it again.") }
     }
 
@@ -121,6 +123,7 @@ enum PortalNotice: String, CaseIterable, Sendable {
     case credentialsSaved = "credentials-saved"
     case secretSaved = "secret-saved"
     case webhooksDisabled = "webhooks-disabled"
+    case replayed
     case suspended, restored, deprovisioned, extended
 
     init?(_ exchange: Exchange) {
@@ -147,6 +150,7 @@ enum PortalNotice: String, CaseIterable, Sendable {
         case .credentialsSaved: "The credentials are saved. Users can sign in."
         case .secretSaved: "The secret is saved."
         case .webhooksDisabled: "Webhooks are off. The endpoint refuses everything."
+        case .replayed: "The delivery was applied again. The list says what it did."
         case .suspended: "The user is suspended. Every use is refused; nothing is destroyed."
         case .restored: "The user is active again."
         case .deprovisioned: "The user is deprovisioned: grants revoked, tokens destroyed."

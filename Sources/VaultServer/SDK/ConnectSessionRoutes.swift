@@ -50,7 +50,8 @@ extension SDKRoutes {
         let label = requested?.optionalString("label", length: 1...255)
         return ConnectRequest(
             allowedProviders: providers, requiredScopes: requiredScopes, returnURL: fields.optionalString("return_url"),
-            label: label, terms: terms, repairGrantID: fields.optionalString("repair_grant_id", length: 1...64),
+            allowedOrigin: fields.optionalString("allowed_origin", length: 0...2048), label: label, terms: terms,
+            repairGrantID: fields.optionalString("repair_grant_id", length: 1...64),
             agent: fields.optionalString("agent", length: 1...255),
             hasScopeConstraint: fields.value("scope_constraint") != nil,
             userToken: fields.readUserToken())

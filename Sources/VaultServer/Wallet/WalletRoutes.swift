@@ -1,6 +1,7 @@
 import Foundation
 import VaultAPI
 import VaultCrypto
+import VaultDomain
 import VaultService
 import VaultStore
 
@@ -45,8 +46,13 @@ struct WalletRoutes: Sendable {
             return MessagePage(title: "Your connections", message: "Open the link that your app gives you to sign in.")
                 .layout.answer()
         }
+        return try signInPage(appID, asksAgain: query["again"] == "1" || left != nil)
+    }
+
+    private func signInPage(_ appID: String, asksAgain: Bool, message: String? = nil) throws -> Answer {
+        let entrance = try vault.walletEntrance(appID: appID)
         return WalletSignInPage(
-            entrance: try vault.walletEntrance(appID: appID), asksAgain: query["again"] == "1" || left != nil
+            entrance: entrance, brand: vault.brand(appID: entrance.appID.text), asksAgain: asksAgain, message: message
         ).layout.answer()
     }
 
@@ -61,59 +67,128 @@ struct WalletRoutes: Sendable {
             var answer = Answer.redirect(SitePath.walletConnections.path)
             if let token { answer.headers.append(session.header(token.revealed())) }  // plaintext leaves here
             return answer
+        case .connect(let reference): return .redirect(SitePath.connectPage(reference).path)
         case .failed(let message, let appID):
-            return WalletSignInPage(
-                entrance: try vault.walletEntrance(appID: appID.text), asksAgain: true, message: message
-            ).layout.answer()
+            return try signInPage(appID.text, asksAgain: true, message: message)
         }
     }
 
     // MARK: With a session
 
+    /// What they throw becomes a page of the Wallet at the edge, by `refusal(_:_:_:)`.
     var routes: [Route<WalletCaller>] {
         [
             Route("GET", SitePath.walletConnections.path, "What the user connected") { caller, exchange in
-                WalletPage(
-                    caller: caller, connections: try vault.connections(caller), csrfToken: csrfToken(exchange)
-                ).layout.answer(formTargets: providerTargets)
+                answer(
+                    WalletConnectionsPage(
+                        frame: frame(caller, exchange), connections: try vault.connections(caller),
+                        ended: try vault.endedConnections(caller), now: vault.currentTime
+                    ).layout)
             },
-            Route("POST", "/wallet/connections/{grant_id}/revoke", "End a connection") { caller, exchange in
-                try await Self.rendering {
-                    try requireForm(exchange)
-                    try await vault.revokeGrant(caller, exchange.parameter("grant_id"))
-                    return .redirect(SitePath.walletConnections.path)
-                }
+            Route("GET", SitePath.walletRevoke("{grant_id}").path, "What ending a connection does") {
+                caller, exchange in
+                let connection = try vault.connection(caller, exchange.parameter("grant_id"))
+                return answer(
+                    WalletRevokePage(
+                        frame: frame(caller, exchange), connection: connection, now: vault.currentTime
+                    ).layout)
+            },
+            Route("POST", SitePath.walletRevoke("{grant_id}").path, "End a connection") { caller, exchange in
+                try requireForm(exchange)
+                try await vault.revokeGrant(caller, exchange.parameter("grant_id"))
+                return .redirect(SitePath.walletConnections.path)
+            },
+            Route("POST", SitePath.walletExtend("{grant_id}").path, "Let a connection last longer") {
+                caller, exchange in
+                try requireForm(exchange)
+                try await vault.extendGrant(caller, exchange.parameter("grant_id"))
+                return .redirect(SitePath.walletConnections.path)
+            },
+            Route("GET", SitePath.walletActivity.path, "What happened with the user's connections") {
+                caller, exchange in
+                try activity(caller, exchange)
+            },
+            Route("GET", SitePath.walletActivityFile.path, "The same as CSV") { caller, exchange in
+                try activityFile(caller, exchange)
             },
             Route("POST", SitePath.walletSignOut.path, "Sign out, at the identity provider too") { caller, exchange in
-                try await Self.rendering {
-                    try requireForm(exchange)
-                    var answer: Answer
-                    switch try await vault.signOut(caller) {
-                    case .provider(let location, let appReference):
-                        answer = .redirect(location)
-                        answer.headers.append(session.header(appReference: appReference))
-                    case .local(let appID):
-                        answer = .redirect(SitePath.walletSignIn.path + "?appId=" + appID.text + "&again=1")
-                    }
-                    answer.headers.append(session.expired)
-                    return answer
-                }
+                try requireForm(exchange)
+                return try await signOut(caller, isSwitching: exchange.form["switch"] == "yes")
             },
         ]
     }
 
-    /// Signing out leads to the identity provider, and from there wherever it likes.
-    private var providerTargets: [String] { vault.configuration.isDevelopment ? ["https:", "http:"] : ["https:"] }
+    private func signOut(_ caller: WalletCaller, isSwitching: Bool) async throws -> Answer {
+        var answer: Answer
+        switch try await vault.signOut(caller) {
+        case .provider(let location, let appReference):
+            answer = .redirect(location)
+            answer.headers.append(session.header(appReference: appReference))
+        case .local(let appID):
+            // Whoever wants another account does not need our page between: the provider is told to ask.
+            let next = isSwitching ? SitePath.walletStart : SitePath.walletSignIn
+            answer = .redirect(next.path + "?appId=" + appID.text + "&again=1")
+        }
+        answer.headers.append(session.expired)
+        return answer
+    }
+
+    private func activity(_ caller: WalletCaller, _ exchange: Exchange) throws -> Answer {
+        let query = try WalletActivityQuery(exchange)
+        let page = try vault.activity(caller, filter: try query.filter(), cursor: query.cursor)
+        return answer(
+            WalletActivityPage(
+                frame: frame(caller, exchange), query: query, page: page,
+                providers: try vault.activityProviders(caller), now: vault.currentTime
+            ).layout)
+    }
+
+    private func activityFile(_ caller: WalletCaller, _ exchange: Exchange) throws -> Answer {
+        let export = vault.exportActivity(caller, filter: try WalletActivityQuery(exchange).filter())
+        let file = WalletActivityFile(appName: caller.app.name, providers: try vault.activityProviders(caller))
+        var answer = Answer(
+            status: 200,
+            headers: [
+                (name: "Content-Type", value: "text/csv; charset=utf-8"),
+                (name: "Content-Disposition", value: "attachment; filename=\"activity.csv\""),
+            ])
+        answer.stream = { write in
+            var export = export
+            try await write(WalletActivityFile.header)
+            while let items = try export.next() {
+                if !items.isEmpty { try await write(items.flatMap { file.line($0) }) }
+            }
+            if export.isCut { try await write(WalletActivityFile.cutNote) }
+        }
+        return answer
+    }
+
+    // MARK: Around the pages
+
+    private func frame(_ caller: WalletCaller, _ exchange: Exchange) -> WalletFrame {
+        WalletFrame(caller: caller, brand: vault.brand(of: caller.app), csrfToken: csrfToken(exchange))
+    }
+
+    /// Every page can be left by signing out, which leads to the identity provider, and from there wherever it likes.
+    private func answer(_ layout: PageLayout, status: Int = 200) -> Answer {
+        layout.answer(
+            status: status, formTargets: vault.configuration.isDevelopment ? ["https:", "http:"] : ["https:"])
+    }
+
+    func refusal(_ error: VaultError, _ caller: WalletCaller, _ exchange: Exchange) -> Answer {
+        var answer = answer(frame(caller, exchange).refusal(error), status: error.code.status)
+        answer.errorCode = error.code
+        return answer
+    }
 
     private func csrfToken(_ exchange: Exchange) -> String {
         vault.formToken(browserKey: session.value(of: exchange) ?? "", page: "wallet")
     }
 
     private func requireForm(_ exchange: Exchange) throws {
-        let form = FormText.decode(String(decoding: exchange.body, as: UTF8.self))
         guard exchange.isForm, exchange.isFromOrigin(vault.configuration.publicURL),
-            let token = form.first(where: { $0.name == "csrf" })?.value, let key = session.value(of: exchange),
-            vault.isFormToken(token, browserKey: key, page: "wallet")
+            let key = session.value(of: exchange),
+            vault.isFormToken(exchange.form.raw("csrf"), browserKey: key, page: "wallet")
         else { throw VaultError(.forbidden, "The page was open for too long. Load it again.") }
     }
 

@@ -333,12 +333,12 @@ class DjangoProvider:
             "account_claim": "email",
         }
 
-    def consent(self, page: Page, browser: Browser, user: str) -> Page:
-        """From the provider's sign-in page through its consent page, to wherever it sends the browser then."""
+    def consent(self, page: Page, browser: Browser, user: str, says: str = "repo") -> Page:
+        """From the provider's sign-in page through its consent page, which `says` so, to wherever it leads then."""
         form = page.form_with_input("password")
         assert form, f"no sign-in form at {page.url}: {page.text}"
         page = browser.submit(page, form, username=user, password=self._passwords[user])
-        assert "repo" in page.text and page.form_with_button("allow"), f"no consent form at {page.url}: {page.text}"
+        assert says in page.text and page.form_with_button("allow"), f"no consent form at {page.url}: {page.text}"
         return browser.press(page, "allow")
 
     def answer(self, page: chromium.Page, user: str) -> None:

@@ -115,5 +115,9 @@ class Server:
         assert stored, f"nothing is stored in {self.data}"
         return [*stored, self.log, self._stdout]
 
+    def printed(self) -> str:
+        """What it told on standard output since the last start."""
+        return self._stdout.read_text() if self._stdout.exists() else ""
+
     def log_tail(self) -> str:
         return self._process.tail() if self._process else "(never started)"

@@ -23,9 +23,10 @@ class Auth0Stream:
 
     idp_type = "auth0"
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, enabled: dict[str, str] | None = None) -> None:
+        """`enabled`: the address and the secret, where webhooks are enabled already."""
         self._world = world
-        enabled = world.management.post(f"{world.path}/identity-provider/webhooks")
+        enabled = enabled or world.management.post(f"{world.path}/identity-provider/webhooks")
         self.url, self.secret = enabled["url"], canary(enabled["signing_secret"])
 
     def event(self, kind: str = "sdu", name: str = "alice") -> dict[str, Any]:
@@ -58,10 +59,12 @@ class ClerkEndpoint:
 
     idp_type = "clerk"
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, enabled: dict[str, str] | None = None) -> None:
+        """`enabled`: the address and the secret, where webhooks are enabled already."""
         self._world = world
-        self.secret = self.new_secret()
-        enabled = world.management.post(f"{world.path}/identity-provider/webhooks", {"signing_secret": self.secret})
+        self.secret = enabled["signing_secret"] if enabled else self.new_secret()
+        path = f"{world.path}/identity-provider/webhooks"
+        enabled = enabled or world.management.post(path, {"signing_secret": self.secret})
         self.url = enabled["url"]
 
     @staticmethod

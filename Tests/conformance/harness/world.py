@@ -1,6 +1,10 @@
 """What most tests start from: one app of its own with a key, an identity provider and an OAuth provider."""
 
+import base64
+import json
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -95,11 +99,23 @@ class World:
     def outcome(self, session: ConnectSession) -> list[ConnectResult]:
         return wait(self.app.poll_connect_session(session.session_token, timeout=10, poll_interval=0.1))
 
+    @contextmanager
+    def at_the_browser(self, jwt: str) -> Iterator[None]:
+        """Meanwhile the identity provider knows the browser's person as the user of this token."""
+        before = self.idp.person
+        payload = jwt.split(".")[1]
+        self.idp.person = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["sub"]
+        try:
+            yield
+        finally:
+            self.idp.person = before
+
     def connect(self, jwt: str, account: str = "alice", provider_id: str = PROVIDER, **options: Any) -> ConnectResult:
         """The whole journey; the person at the browser has `account` at the provider."""
         self.oauth.account = account
         session = self.start_connect(jwt, provider_id, **options)
-        browser.connect(session.connect_url, provider_id)
+        with self.at_the_browser(jwt):
+            browser.connect(session.connect_url, provider_id)
         [result] = self.outcome(session)
         return result
 

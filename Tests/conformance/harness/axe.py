@@ -1,0 +1,17 @@
+"""axe in a page of Chromium: what of it some people could not use."""
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+_axe = Axe()
+
+
+def violations(page: Page) -> list[str]:
+    """Each with the rule, where it is broken, and why. Folded parts are opened first, so that they are looked at too."""
+    page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+    found = _axe.run(page).response["violations"]
+    return [
+        f"{rule['id']} ({rule['impact']}): {node['target']} {node['html'][:160]}\n    {node['failureSummary']}"
+        for rule in found
+        for node in rule["nodes"]
+    ]
