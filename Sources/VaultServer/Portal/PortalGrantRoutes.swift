@@ -66,7 +66,7 @@ extension PortalRoutes {
                 providerID: fields.optionalString("provider_id", length: 1...255),
                 status: fields.optionalChoice("status", GrantStatus.self))
             if let text = fields.optionalString("user", length: 1...255) {
-                let found = try people(caller, exchange, matching: text, limit: 2)
+                let found = try people(caller, exchange, matching: text)
                 if found.count != 1 {
                     fields.report("user", found.isEmpty ? "fits nobody" : "fits several users; give the whole address")
                 }
@@ -83,9 +83,9 @@ extension PortalRoutes {
         }
     }
 
-    private func owners(of grants: [GrantDetails], _ caller: PortalCaller, _ exchange: Exchange) throws -> [UserID:
-        User]
-    {
+    private typealias Owners = [UserID: User]
+
+    private func owners(of grants: [GrantDetails], _ caller: PortalCaller, _ exchange: Exchange) throws -> Owners {
         try vault.users(caller.account, appID: exchange.appID, ids: Set(grants.compactMap(\.grant.userID)))
     }
 

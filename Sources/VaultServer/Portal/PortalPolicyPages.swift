@@ -59,7 +59,7 @@ struct PolicyListPage: Sendable {
 
 struct PolicyPage: Sendable {
     /// Rows to fill beside those that are filled.
-    static let emptyRows = 2
+    static let rowsToFill = 2
 
     let caller: PortalCaller
     let place: PolicyPlace

@@ -70,7 +70,7 @@ extension PortalRoutes {
         let shown = PolicyPage(
             caller: caller, place: place, stored: stored,
             state: state ?? PolicyForm.values(stored?.document ?? [:]),
-            emptyRows: min(max(asked ?? PolicyPage.emptyRows, 0), PolicyForm.windowsMax),
+            emptyRows: min(max(asked ?? PolicyPage.rowsToFill, 0), PolicyForm.windowsMax),
             isReadOnly: isReadOnly(caller, app))
         return page(caller, exchange, place.title, app: app, section: place.section, shown.html)
     }
@@ -91,7 +91,7 @@ extension PortalRoutes {
             try await vault.setPolicy(caller.account, appID: exchange.appID, target, policy)
             let place = PolicyPlace(appID: exchange.appID, target)
             guard sent["action"] == "more" else { return done(.saved, place.path) }
-            return .redirect("\(place.path.path)?done=\(PortalNotice.saved.rawValue)&rows=\(PolicyPage.emptyRows * 3)")
+            return .redirect("\(place.path.path)?done=\(PortalNotice.saved.rawValue)&rows=\(PolicyPage.rowsToFill * 3)")
         }
     }
 
@@ -121,7 +121,7 @@ extension PortalRoutes {
             var person: UserDetails?
             if !form["user"].isEmpty {
                 guard form["user"].count <= 255 else { throw VaultError.validation("user", "is too long") }
-                let found = try people(caller, exchange, matching: form["user"], limit: SimulationPage.candidatesMax)
+                let found = try people(caller, exchange, matching: form["user"])
                 guard found.count == 1, let only = found.first else {
                     if found.isEmpty { throw VaultError.validation("user", "fits nobody") }
                     return shown(FormState(asked), .candidates(found))

@@ -12,7 +12,7 @@ struct SimulationPage: Sendable {
         case decided(Simulation, UserDetails?)
     }
 
-    static let candidatesMax = 11
+    private static let candidatesShown = 10
 
     let appID: AppID
     let providers: [String]
@@ -85,7 +85,7 @@ struct SimulationPage: Sendable {
             <section class="panel" aria-labelledby="who">
             <h2 id="who">Who is meant?</h2>
             <ul class="steps">
-            \(users.map { details -> HTML in
+            \(users.prefix(Self.candidatesShown).map { details -> HTML in
                 let user = details.record.user
                 return "<li><a href=\"\(path)?user=\(user.id.text)\(rest)\">\(user.shownName)</a> <span class=\"quiet\">\(user.email ?? user.externalSubjectID)</span></li>\n"
             })

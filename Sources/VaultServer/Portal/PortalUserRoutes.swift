@@ -62,11 +62,11 @@ extension PortalRoutes {
     }
 
     /// Whom a text means: the user of that id, the one of exactly that address or subject, or those that contain it.
-    func people(_ caller: PortalCaller, _ exchange: Exchange, matching text: String, limit: Int) throws -> [UserDetails]
-    {
+    func people(_ caller: PortalCaller, _ exchange: Exchange, matching text: String) throws -> [UserDetails] {
         if UserID(text) != nil { return [try vault.user(caller.account, appID: exchange.appID, text)] }
         let found = try vault.users(
-            caller.account, appID: exchange.appID, status: nil, group: nil, query: text, after: .start, limit: limit)
+            caller.account, appID: exchange.appID, status: nil, group: nil, query: text, after: .start,
+            limit: Limits.pageDefault)
         let exact = found.filter { $0.record.user.email == text || $0.record.user.externalSubjectID == text }
         return exact.count == 1 ? exact : found
     }
