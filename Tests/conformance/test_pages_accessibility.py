@@ -11,7 +11,7 @@ from harness.axe import violations
 from harness.chromium import complaints_about, hand_over, profile
 from harness.portal import invitation, new_password, shape, walk
 from harness.stage import Stage, staged
-from harness.wallet import wallet_entrance
+from harness.wallet import entrance
 
 DESKTOP = {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}
 PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
@@ -74,7 +74,7 @@ def visits(stage: Stage) -> list[Visit]:
     found += [Visit(portal, each.url.replace(stage.app_path, stage.empty_app_path)) for each in found if stage.app_path in each.url]
     found += [Visit(stage.wallet, page.url) for page in walk(stage.wallet, f"{url}/wallet/connections")]
     found += [Visit(*page) for page in stage.connect_pages.values()]
-    entrances = [f"{url}/portal/sign-in", wallet_entrance(stage.world), f"{url}/wallet/sign-in"]
+    entrances = [f"{url}/portal/sign-in", entrance(stage.world), f"{url}/wallet/sign-in"]
     entrances += [invitation(stage.world.management)["invitation_url"], f"{url}/portal/setup/{'A' * 43}"]
     entrances += [f"{url}/sdk/auth/callback?state=x", f"{url}/oauth/callback?state=x&code=x"]
     found += [Visit(visitor, address) for address in entrances]

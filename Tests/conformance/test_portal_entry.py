@@ -344,12 +344,42 @@ PORTAL_POSTS = {
     "Revoke an invitation": "/portal/organizations/{organization_id}/invitations/{invitation_id}/revoke",
     "Create an app": "/portal/apps/new",
     "Change an app": "/portal/apps/{app_id}/settings",
+    "Change how the pages of an app's users look": "/portal/apps/{app_id}/settings/branding",
     "Archive an app": "/portal/apps/{app_id}/settings/archive",
     "Bring an app back": "/portal/apps/{app_id}/settings/unarchive",
     "Delete an app and all it holds": "/portal/apps/{app_id}/settings/delete",
+    "Look at an issuer; saves nothing": "/portal/apps/{app_id}/identity/discover",
+    "Add the identity provider": "/portal/apps/{app_id}/identity",
+    "Remove the identity provider": "/portal/apps/{app_id}/identity/remove",
+    "Change the claim mappings": "/portal/apps/{app_id}/identity/claims",
+    "Change the audience": "/portal/apps/{app_id}/identity/audience",
+    "Save the client that signs users in": "/portal/apps/{app_id}/identity/sign-in",
+    "Enable webhooks": "/portal/apps/{app_id}/identity/webhooks",
+    "Replace the webhook secret": "/portal/apps/{app_id}/identity/webhooks/rotate",
+    "Disable webhooks": "/portal/apps/{app_id}/identity/webhooks/disable",
+    "Change what events do": "/portal/apps/{app_id}/identity/webhooks/events",
+    "Apply a delivery again": "/portal/apps/{app_id}/identity/webhooks/deliveries/{delivery_id}/replay",
+    "Create an API key, shown this once": "/portal/apps/{app_id}/keys/new",
+    "Replace an API key, its successor shown this once": "/portal/apps/{app_id}/keys/{key_id}/rotate",
+    "Revoke an API key": "/portal/apps/{app_id}/keys/{key_id}/revoke",
+    "Set up a new custom OAuth provider": "/portal/apps/{app_id}/providers/custom",
+    "Set up an OAuth provider": "/portal/apps/{app_id}/providers/{provider_id}/edit",
+    "Remove an OAuth provider": "/portal/apps/{app_id}/providers/{provider_id}/delete",
+    "Create a managed secret with an app-wide grant": "/portal/apps/{app_id}/secrets/new/{type}",
+    "Replace the value of a managed secret": "/portal/apps/{app_id}/secrets/{secret_id}/value",
+    "Delete a managed secret and its grants": "/portal/apps/{app_id}/secrets/{secret_id}/delete",
+    "Suspend a user": "/portal/apps/{app_id}/users/{user_id}/suspend",
+    "Restore a user": "/portal/apps/{app_id}/users/{user_id}/restore",
+    "Deprovision a user": "/portal/apps/{app_id}/users/{user_id}/deprovision",
+    "Revoke a grant": "/portal/apps/{app_id}/grants/{grant_id}/revoke",
+    "Give a limited grant a new term, cut to what policies allow": "/portal/apps/{app_id}/grants/{grant_id}/extend",
+    # One route of the sources, at three places: a provider's policy stands for all of them, as the check is one.
+    "Set a policy": "/portal/apps/{app_id}/policies/{provider_id}",
+    "Remove a policy": "/portal/apps/{app_id}/policies/{provider_id}/delete",
 }
 WALLET_POSTS = {
     "End a connection": "/wallet/connections/{grant_id}/revoke",
+    "Let a connection last longer": "/wallet/connections/{grant_id}/extend",
     "Sign out, at the identity provider too": "/wallet/sign-out",
 }
 SOURCES = REPOSITORY / "Sources/VaultServer"
@@ -390,6 +420,10 @@ class Area:
         yield "text", {"data": f"csrf={self.token}", "headers": {"Content-Type": "text/plain"}}
         yield "no type", {"data": f"csrf={self.token}", "headers": {"Content-Type": ""}}
         yield "JSON", {"json": right}
+        file = {"logo": ("a.png", b"x", "image/png")}
+        yield "a file", {"files": file}
+        yield "a file with the token of another session", {"files": file, "data": {"csrf": self.foreign_token}}
+        yield "a file from another origin", {"files": file, "data": right, "headers": evil}
         yield "the token in the address", {"data": {}, "params": right}
         yield "the token as a cookie", {"data": {}, "headers": {"Cookie2": f"csrf={self.token}"}}
         yield "the token in a header field", {"data": {}, "headers": {"X-CSRF-Token": self.token}}
@@ -443,7 +477,10 @@ def test_row_37_every_form_of_the_portal_counts_only_from_its_own_session(server
         "invitation_id": open_invitation["id"],
         "grant_id": world.connect(world.jwt()).grant_id,
         "user_id": world.user()["id"],
+        "key_id": management.items(f"{world.path}/keys")[0]["id"],
+        "secret_id": world.add_secret("mail", "bearer", {"token": secrets.token_urlsafe(24)})["id"],
         "provider_id": "acme",
+        "type": "bearer",
     }
 
     def filled(template: str) -> str:
