@@ -39,7 +39,7 @@ struct FormTests {
     func findsProblems() {
         let state = FormState(
             FormValues(), VaultError.validation([FieldProblem(field: "scopes[2]", problem: "is not a scope")]))
-        #expect(state.problem("scopes") == "scopes[2] is not a scope")
+        #expect(state.problem("scopes") == "(entry 3) is not a scope")
         #expect(state.problem("scope") == nil)
         #expect(state.message == nil)
     }

@@ -6,11 +6,11 @@ import VaultStore
 struct ConnectPage: Sendable {
     let view: ConnectView
     let csrfToken: String
+    let brand: AppBrand?
 
     var layout: PageLayout {
         PageLayout(
-            title: "Connect an account", body: body,
-            brand: view.appName.isEmpty ? nil : AppBrand(name: view.appName),
+            title: "Connect an account", body: body, brand: brand,
             scripts: view.outcome == nil ? [] : [Asset.connectReturnPath])
     }
 

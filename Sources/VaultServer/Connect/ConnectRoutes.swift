@@ -100,7 +100,9 @@ struct ConnectRoutes: Sendable {
 
     private func render(_ view: ConnectView, browserKey: String?) -> Answer {
         let known = browserKey ?? RandomBytes.token()
-        let page = ConnectPage(view: view, csrfToken: vault.formToken(browserKey: known, page: view.reference))
+        let page = ConnectPage(
+            view: view, csrfToken: vault.formToken(browserKey: known, page: view.reference),
+            brand: vault.brand(appID: view.appID.text))
         var answer = page.layout.answer(formTargets: view.status == .open ? providerTargets : [])
         // Renewed at every page, so that it outlives the visit to the provider.
         answer.headers.append(cookie.header(known))
