@@ -8,7 +8,8 @@ import VaultService
 
 struct OperatorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "operator", abstract: "Operators of this installation.", subcommands: [Create.self])
+        commandName: "operator", abstract: "Operators of this installation.",
+        subcommands: [Create.self, SetPassword.self])
 
     struct Create: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -37,6 +38,25 @@ struct OperatorCommand: AsyncParsableCommand {
                 ]
                 object["pat"] = created.token.map { .string($0.revealed()) }  // plaintext leaves here
                 Terminal.print(JSON.object(object).text)
+            }
+        }
+    }
+
+    struct SetPassword: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "set-password",
+            abstract: "Set an operator's password for the Portal, read from the first line of standard input.",
+            discussion: "Ends every session of the operator. Works while the server runs.")
+
+        @OptionGroup var installation: InstallationOptions
+
+        @Option(help: "The operator's e-mail address.")
+        var email: String
+
+        func run() async throws {
+            let settings = InstallationOptions.settings(installation.input())
+            try await LocalVault.use(settings) { vault in
+                try await vault.setPassword(email: email, Secret(readLine(strippingNewline: true) ?? ""))
             }
         }
     }

@@ -37,27 +37,33 @@ extension Vault {
 
     /// What failures are counted by, how many are free, and the longest wait after them. An account alone waits short, so
     /// that nobody is locked out by a stranger.
-    private func throttles(email: String, peer: IPAddress?) -> [(subject: [UInt8], free: Int64, waitSecondsMax: Int64)]
-    {
+    private struct Throttle: Sendable {
+        let subject: [UInt8]
+        let free: Int64
+        let waitSecondsMax: Int64
+    }
+
+    private func throttles(email: String, peer: IPAddress?) -> [Throttle] {
         let network = peer?.description ?? "unknown"
         return [
-            (digestKey.digest("throttle:pair:\(email)|\(network)"), 5, 900),
-            (digestKey.digest("throttle:peer:\(network)"), 25, 900),
-            (digestKey.digest("throttle:account:\(email)"), 50, 60),
+            Throttle(subject: digestKey.digest("throttle:pair:\(email)|\(network)"), free: 5, waitSecondsMax: 900),
+            Throttle(subject: digestKey.digest("throttle:peer:\(network)"), free: 25, waitSecondsMax: 900),
+            Throttle(subject: digestKey.digest("throttle:account:\(email)"), free: 50, waitSecondsMax: 60),
         ]
     }
 
-    /// Throws `rate_limit_exceeded`, or `unauthenticated` with the same words for an unknown account and a wrong password.
-    package func signIn(email: String, password: Secret, browser: BrowserMark) async throws -> Secret {
-        let address = String(email.trimmingWhitespace().lowercased().prefix(320))
-        let throttles = throttles(email: address, peer: browser.origin.peer)
+    /// Whether the password fits, asked for no more often than guessing would need. Throws `rate_limit_exceeded`.
+    private func isPassword(_ password: Secret, _ hash: PasswordHash, email: String, peer: IPAddress?) async throws
+        -> Bool
+    {
+        let throttles = throttles(email: email, peer: peer)
         let time = now()
         // Counted before the password is looked at, so that many at once are not many free ones.
         let wait = try await write { transaction -> Int64 in
             for throttle in throttles {
                 guard let failures = try transaction.signInFailures(throttle.subject), failures.count >= throttle.free
                 else { continue }
-                let pause = min(1 << min(failures.count - throttle.free, 20), throttle.waitSecondsMax)
+                let pause = min(5 << min(failures.count - throttle.free, 20), throttle.waitSecondsMax)
                 let left = failures.lastAt.adding(seconds: pause).seconds - time.seconds
                 if left > 0 { return left }
             }
@@ -69,18 +75,27 @@ extension Vault {
                 .rateLimitExceeded, "Too many sign-ins failed. Try again in \(wait) seconds.",
                 retryAfterSeconds: Int(wait))
         }
+        guard try await passwordDesk.run({ try hash.matches(password) }) else { return false }
+        try await write { transaction in
+            try transaction.forgetSignInFailures(throttles[0].subject)
+            for throttle in throttles.dropFirst() { try transaction.forgiveSignInFailure(throttle.subject) }
+        }
+        return true
+    }
+
+    /// Throws `rate_limit_exceeded`, or `unauthenticated` with the same words for an unknown account and a wrong password.
+    package func signIn(email: String, password: Secret, browser: BrowserMark) async throws -> Secret {
+        let address = String(email.trimmingWhitespace().lowercased().prefix(320))
         let account = try read { try $0.operatorAccount(email: address) }
         let stored = try account.flatMap { account in try read { try $0.operatorPassword(account.id) } }
-        let hash = stored.map(PasswordHash.init(stored:)) ?? .ofNobody
-        let isRight = try await passwordDesk.run { try hash.matches(password) }
+        let isRight = try await isPassword(
+            password, stored.map(PasswordHash.init(stored:)) ?? .ofNobody, email: address, peer: browser.origin.peer)
         guard let account, stored != nil, isRight else {
             try await recordOperator(
                 "operator.sign_in_failed", account?.id, browser.origin, decision: .deny, details: ["way": "password"])
             throw VaultError(.unauthenticated, "The e-mail address or the password is not right.")
         }
         return try await write { transaction in
-            try transaction.forgetSignInFailures(throttles[0].subject)
-            for throttle in throttles.dropFirst() { try transaction.forgiveSignInFailure(throttle.subject) }
             guard try transaction.operatorPassword(account.id) == stored else { throw Self.signedOut }
             return try self.openPortalSession(account.id, browser: browser, in: transaction)
         }
@@ -151,7 +166,8 @@ extension Vault {
     package func changePassword(_ caller: OperatorCaller, current: Secret, new: Secret) async throws {
         let stored = try read { try $0.operatorPassword(caller.operatorID) }
         if let stored {
-            let isRight = try await passwordDesk.run { try PasswordHash(stored: stored).matches(current) }
+            let isRight = try await isPassword(
+                current, PasswordHash(stored: stored), email: caller.email, peer: caller.origin.peer)
             guard isRight else { throw VaultError.validation("current_password", "is not right") }
         }
         let hash = try await hashed(new, email: caller.email)
@@ -161,6 +177,22 @@ extension Vault {
             guard try transaction.operatorPassword(caller.operatorID) == stored else { throw Self.signedOut }
             try transaction.setOperatorPassword(caller.operatorID, hash.text)
             try transaction.deletePortalSessions(of: caller.operatorID, except: caller.sessionID)
+            try transaction.appendAudit(entry, key: auditKey)
+        }
+    }
+
+    /// For the command line, which stands above accounts: a forgotten password. Every session ends.
+    package func setPassword(email: String, _ password: Secret) async throws {
+        let address = try Self.emailAddress(email)
+        guard let account = try read({ try $0.operatorAccount(email: address) }) else { throw Self.notFound }
+        let hash = try await hashed(password, email: address)
+        let entry = AuditEntry(
+            event: "operator.password_changed", principal: .system, occurredAt: now(),
+            details: ["operator_id": account.id.json])
+        let auditKey = auditKey
+        try await write { transaction in
+            try transaction.setOperatorPassword(account.id, hash.text)
+            try transaction.deletePortalSessions(of: account.id, except: nil)
             try transaction.appendAudit(entry, key: auditKey)
         }
     }

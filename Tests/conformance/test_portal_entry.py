@@ -326,6 +326,42 @@ def test_a_new_password_ends_the_other_sessions(server, management):
     sign_in(server.url, operator.email, new)
 
 
+def test_who_sits_at_an_open_session_cannot_guess_the_password(server, management):
+    operator = invite(management)
+    answers = []
+    for _ in range(7):
+        page = operator.open("/portal/account")
+        fields = {"current_password": new_password(), "password": new_password()}
+        fields["password_again"] = fields["password"]
+        answers.append(operator.browser.click(page, "Change password", **fields).status)
+    assert answers[:5] == [422] * 5 and 429 in answers[5:], answers
+
+
+def test_a_forgotten_password_is_set_by_the_command_line_and_ends_every_session(server, management):
+    operator = invite(management)
+    new = new_password()
+
+    def set_password(email: str, typed: str) -> int:
+        return server.run("operator", "set-password", "--email", email, "--data-dir", str(server.data), typed=typed).returncode
+
+    assert set_password(operator.email, "short\n") == 2 and set_password(new_email(), f"{new}\n") == 4
+    assert is_signed_in(server.url, operator.session)
+    assert set_password(operator.email.upper(), f"{new}\nnot the password\n") == 0
+    assert not is_signed_in(server.url, operator.session)
+    assert sign_in_page(server.url, operator.email, operator.password).status == 401
+    sign_in(server.url, operator.email, new)
+
+
+def test_the_command_line_makes_an_operator_with_a_password(server):
+    email, password = new_email(), new_password()
+    folder = "--data-dir", str(server.data)
+    made = server.run("operator", "create", "--email", email, "--password-stdin", *folder, typed=f"{password}\n")
+    assert made.returncode == 0 and password not in made.stdout + made.stderr
+    sign_in(server.url, email, password)
+    weak = server.run("operator", "create", "--email", new_email(), "--password-stdin", *folder, typed="short\n")
+    assert weak.returncode != 0 and "12 characters" in weak.stderr
+
+
 # Other sites (row 37)
 
 PORTAL_POSTS = {

@@ -68,7 +68,9 @@ package enum PolicyWords {
         let start = value["start"]?.string ?? ""
         let end = value["end"]?.string ?? ""
         let days = value["days"].map(strings) ?? []
-        let when = days.isEmpty ? "every day" : "on " + list(days.map { dayNames[$0] ?? $0 }, "and")
+        let when =
+            days.isEmpty || Set(days).count == dayNames.count
+            ? "every day" : "on " + list(days.map { dayNames[$0] ?? $0 }, "and")
         if start == "00:00", end == "24:00" { return when }
         // Times of one form: their order is that of their texts.
         return "\(when) from \(start) to \(end)" + (end < start ? " of the next day" : "")

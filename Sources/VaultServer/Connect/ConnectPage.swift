@@ -226,7 +226,9 @@ struct ConnectChoice: Sendable {
     }
 
     private var skipButton: HTML? {
-        "<button class=\"plain\" name=\"decline\" value=\"\(choice.providerID)\">Skip \(choice.displayName)</button>"
+        """
+        <button class="plain" name="decline" value="\(choice.providerID)" aria-label="Skip \(choice.displayName)">Skip</button>
+        """
     }
 
     private var asked: HTML {

@@ -11,7 +11,7 @@ enum AuditWords {
         Group(
             title: "Uses of credentials",
             events: [
-                ("credential.proxied", "Call made by the vault"), ("credential.retrieved", "Credential released"),
+                ("credential.proxied", "Call made by the vault"), ("credential.retrieved", "Credential asked for"),
                 ("call.reported", "Call reported by the app"), ("credential.refreshed", "Access token renewed"),
                 ("credential.died", "Credential no longer accepted"),
                 ("grant.scope_mismatch_reported", "Missing scopes reported"),
@@ -23,6 +23,9 @@ enum AuditWords {
                 ("connect.opened", "Connect opened"), ("connect.ended", "Connect ended"),
                 ("grant.connected", "Account connected"), ("grant.minted", "Grant minted"),
                 ("grant.extended", "Grant extended"), ("grant.revoked", "Grant revoked"),
+                ("provider_revocation.done", "Provider has revoked the token"),
+                ("provider_revocation.failed", "Provider did not revoke the token"),
+                ("provider_revocation.unsupported", "Provider cannot revoke tokens"),
             ]),
         Group(
             title: "Users",
@@ -48,7 +51,8 @@ enum AuditWords {
         Group(
             title: "Set-up of the app",
             events: [
-                ("app.created", "App created"), ("app.updated", "App changed"), ("app.archived", "App archived"),
+                ("app.created", "App created"), ("app.updated", "App changed"),
+                ("app.branding_changed", "Branding changed"), ("app.archived", "App archived"),
                 ("app.unarchived", "App brought back"), ("app.deleted", "App deleted"),
                 ("key.created", "API key minted"), ("key.rotated", "API key rotated"),
                 ("key.revoked", "API key revoked"), ("oauth_provider.saved", "OAuth provider saved"),

@@ -184,6 +184,22 @@ struct AppSettingsPage: Sendable {
         <div class="page-head"><h1>Settings</h1></div>
         <section class="panel" aria-labelledby="general">
         <h2 id="general">General</h2>
+        \(role == .readOnly ? generalFacts : generalForm)
+        \(CopyField(id: "app-id", label: "App ID", value: app.id.text).html)
+        </section>
+        \(role == .readOnly ? nil : brandingPanel)
+        \(role == .readOnly ? nil : archivePanel)
+        \(role == .admin ? deletePanel : nil)
+        <p class="quiet">Personal access tokens for scripts are on <a href="\(SitePath.portalAccount.path)">your account</a>.</p>
+        """
+    }
+
+    private var generalFacts: HTML {
+        Facts([(name: "Name", value: "\(app.name)"), (name: "Website", value: "\(app.websiteURL ?? "none")")]).html
+    }
+
+    private var generalForm: HTML {
+        """
         <form method="post" action="\(path)">
         \(csrf)
         \(general.message.map { Notice("\($0)", .bad, isAlert: true).html })
@@ -194,11 +210,6 @@ struct AppSettingsPage: Sendable {
             initial: app.websiteURL ?? "").html)
         <p class="actions"><button>Save</button></p>
         </form>
-        \(CopyField(id: "app-id", label: "App ID", value: app.id.text).html)
-        </section>
-        \(role == .readOnly ? nil : brandingPanel)
-        \(role == .readOnly ? nil : archivePanel)
-        \(role == .admin ? deletePanel : nil)
         """
     }
 

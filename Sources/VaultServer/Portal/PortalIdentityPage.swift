@@ -38,6 +38,10 @@ struct IdentityPage: Sendable {
         """
         <div class="page-head"><h1>Identity</h1><span class="quiet">\(provider.type.title)</span></div>
         \(forms.issuer.alert)
+        <nav class="on-page" aria-label="On this page">
+        <a href="#provider">Identity provider</a> <a href="#tokens">Send the user’s token</a> <a href="#claims">Claim mappings</a>
+        <a href="#sign-in">User Authentication (OIDC)</a> <a href="#webhooks">Webhooks</a>
+        </nav>
         \(secretPanel)
         \(providerPanel)
         \(emptyClaimsWarning)

@@ -171,8 +171,10 @@ struct PolicyPage: Sendable {
             <fieldset class="hours" aria-describedby="hours-hint"><legend>Hours \(number)</legend>
             <div class="checks days">\(boxes)</div>
             \(problem)
+            <div class="pair">
             \(Field(PolicyForm.window(row, "start"), "Hours \(number), from", state).html)
             \(Field(PolicyForm.window(row, "end"), "Hours \(number), to", state).html)
+            </div>
             </fieldset>
             """
     }

@@ -79,10 +79,11 @@ class Server:
         """A bare connection."""
         return socket.create_connection(("127.0.0.1", self._port), timeout=60)
 
-    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Another command of the binary, or a start that should end by itself."""
+    def run(self, *arguments: str, typed: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        """Another command of the binary, or a start that should end by itself; `typed` comes to its standard input."""
         return subprocess.run(
             [BINARY, *arguments],
+            input=typed,
             env={**self._environment, **environment},
             capture_output=True,
             text=True,
