@@ -139,14 +139,15 @@ def fresh_setup(folder: Path, **environment: str) -> tuple[Server, str]:
 
 # Walking
 
-_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|alter_\w+|[\w-]{43}")
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[\w-]{43}")
+_PROVIDER = re.compile(r"(?<=/providers/)(?!custom\b)[\w-]+|(?<=/policies/)(?!simulate\b)[\w*-]+")
 
 
 def shape(address: str) -> str:
     """The address without what differs between two pages of one kind: ids, and the values of its query."""
     parts = urlsplit(address)
     names = sorted({name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} - {"done"})
-    return _ID.sub("*", parts.path) + ("?" + "&".join(names) if names else "")
+    return _PROVIDER.sub("*", _ID.sub("*", parts.path)) + ("?" + "&".join(names) if names else "")
 
 
 def walk(browser: Browser, *starts: str) -> Iterator[Page]:

@@ -78,13 +78,22 @@ def _stage(world: World) -> Stage:
     archived = management.post("/apps", {"name": "Last year"})["id"]
     management.post(f"/apps/{archived}/archive")
     operator = invite(management, "admin", email=f"joan-{secrets.token_hex(2)}@atlas.example")
-    wallet, _ = sign_in_to_wallet(world, "ada")
+    wallet = _signed_in(world, "ada")
     return Stage(world, operator, wallet, f"/portal/apps/{empty}", _connect_pages(world))
 
 
+def _profile(name: str) -> dict[str, object]:
+    return {"email": f"{name}@atlas.example", "name": name.title(), "groups": PEOPLE[name]}
+
+
 def _jwt(world: World, name: str) -> str:
-    claims = {"sub": world.subject(name), "email": f"{name}@atlas.example", "name": name.title(), "groups": PEOPLE[name]}
-    return world.idp.mint(claims)
+    return world.idp.mint({"sub": world.subject(name), **_profile(name)})
+
+
+def _signed_in(world: World, name: str) -> Browser:
+    world.idp.id_token_claims = _profile(name)
+    browser, _ = sign_in_to_wallet(world, name)
+    return browser
 
 
 def _use(world: World, name: str, groups: list[str]) -> None:
@@ -103,21 +112,21 @@ def _use(world: World, name: str, groups: list[str]) -> None:
 
 def _connect_pages(world: World) -> dict[str, tuple[Browser, str]]:
     jwt = _jwt(world, "ada")
-    browser = Browser()
 
     def opened() -> str:
         providers = list(PROVIDERS)
         session = wait(world.app.create_connect_session(allowed_providers=providers, user_token=jwt))
         return session.connect_url
 
-    pages = {"choice": (browser, opened())}
+    ada = _signed_in(world, "ada")
+    pages = {"choice": (ada, opened())}
     declined = opened()
-    browser.press(browser.open(declined), "decline")
-    pages["declined"] = browser, declined
-    for name, person in ("done", "ada"), ("another person", "grace"):
-        address = opened()
-        visitor, _ = sign_in_to_wallet(world, person)
-        visitor.press(visitor.open(address), "provider", "workbench")
-        pages[name] = visitor, address
-    pages["unknown"] = browser, f"{world.server.url}/connect/{'A' * 43}"
+    ada.press(ada.open(declined), "decline")
+    pages["declined"] = ada, declined
+    visitor, address = _signed_in(world, "ada"), opened()
+    visitor.press(visitor.open(address), "provider", "workbench")
+    pages["done"] = visitor, address
+    pages["another person"] = _signed_in(world, "grace"), opened()
+    pages["nobody yet"] = Browser(), opened()
+    pages["unknown"] = Browser(), f"{world.server.url}/connect/{'A' * 43}"
     return pages
