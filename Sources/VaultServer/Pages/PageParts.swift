@@ -247,6 +247,15 @@ struct Facts: Sendable {
     }
 }
 
+/// What ties a form to the session or browser that its page was made for: a form that another site sends has none.
+struct CSRFField: Sendable {
+    let token: String
+
+    init(_ token: String) { self.token = token }
+
+    var html: HTML { "<input type=\"hidden\" name=\"csrf\" value=\"\(token)\">" }
+}
+
 /// A form that is only a button.
 struct ButtonForm: Sendable {
     let path: String
@@ -260,7 +269,7 @@ struct ButtonForm: Sendable {
     var html: HTML {
         let spoken: HTML? = accessibleLabel.map { " aria-label=\"\($0)\"" }
         return """
-            <form method="post" action="\(path)"><input type="hidden" name="csrf" value="\(csrfToken)">\
+            <form method="post" action="\(path)">\(CSRFField(csrfToken).html)\
             \(fields.map { "<input type=\"hidden\" name=\"\($0.name)\" value=\"\($0.value)\">" as HTML })\
             <button class="\(style)"\(spoken)>\(label)</button></form>
             """

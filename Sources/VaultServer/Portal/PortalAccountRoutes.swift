@@ -83,7 +83,6 @@ struct AccountPage: Sendable {
     let now: Instant
 
     private var path: String { SitePath.portalAccount.path }
-    private var csrf: HTML { "<input type=\"hidden\" name=\"csrf\" value=\"\(caller.csrfToken)\">" }
 
     var html: HTML {
         """
@@ -144,7 +143,7 @@ struct AccountPage: Sendable {
         <details\(token.isSent ? open : nil)>
         <summary>New token</summary>
         <form method="post" action="\(path)/tokens">
-        \(csrf)
+        \(caller.csrfField)
         \(token.message.map { Notice("\($0)", .bad, isAlert: true).html })
         \(Field("name", "Name", token, hint: "What it is for.", isRequired: true).html)
         <fieldset><legend>It may</legend>
@@ -186,7 +185,7 @@ struct AccountPage: Sendable {
     private var passwordForm: HTML {
         """
         <form method="post" action="\(path)/password">
-        \(csrf)
+        \(caller.csrfField)
         \(password.message.map { Notice("\($0)", .bad, isAlert: true).html })
         \(hasPassword
             ? Field("current_password", "Current password", password, kind: .password, isRequired: true, autocomplete: "current-password").html

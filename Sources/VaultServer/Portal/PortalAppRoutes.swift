@@ -47,7 +47,7 @@ extension PortalRoutes {
             <h1>New app</h1>
             <section class="panel">
             <form method="post" action="\(SitePath.portalApps.path)/new">
-            <input type="hidden" name="csrf" value="\(caller.csrfToken)">
+            \(caller.csrfField)
             \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
             \(Field("name", "Name", state, hint: "Users see it when they sign in and connect accounts.", isRequired: true).html)
             \(Field("website_url", "Website", state, kind: .url, placeholder: "https://example.com").html)
@@ -177,7 +177,6 @@ struct AppSettingsPage: Sendable {
     let now: Instant
 
     private var path: String { SitePath.portalApp(app.id.text, "settings").path }
-    private var csrf: HTML { "<input type=\"hidden\" name=\"csrf\" value=\"\(caller.csrfToken)\">" }
 
     var html: HTML {
         """
@@ -201,7 +200,7 @@ struct AppSettingsPage: Sendable {
     private var generalForm: HTML {
         """
         <form method="post" action="\(path)">
-        \(csrf)
+        \(caller.csrfField)
         \(general.message.map { Notice("\($0)", .bad, isAlert: true).html })
         \(Field("name", "Name", general, isRequired: true, initial: app.name).html)
         \(Field(
@@ -219,7 +218,7 @@ struct AppSettingsPage: Sendable {
         <h2 id="branding">Branding</h2>
         <p>What your users see of the app in their Wallet, at sign-in, and when they connect an account.</p>
         <form method="post" action="\(path)/branding" enctype="multipart/form-data">
-        \(csrf)
+        \(caller.csrfField)
         \(branding.message.map { Notice("\($0)", .bad, isAlert: true).html })
         \(Field(
             "accent_color", "Colour", branding,
@@ -256,7 +255,7 @@ struct AppSettingsPage: Sendable {
         <h2 id="delete">Delete</h2>
         <p>Deletes the app with its users, grants, secrets and keys, and destroys the keys that open them. This cannot be undone.</p>
         <form method="post" action="\(path)/delete">
-        \(csrf)
+        \(caller.csrfField)
         \(deletion.message.map { Notice("\($0)", .bad, isAlert: true).html })
         \(Field("confirm", "Type the app’s name: \(app.name)", deletion, isRequired: true).html)
         <p class="actions"><button class="danger">Delete this app for good</button></p>

@@ -22,7 +22,6 @@ struct TrailPage: Sendable {
     let now: Instant
 
     private var path: String { SitePath.portalApp(appID, "audit/trail").path }
-    private var csrf: HTML { "<input type=\"hidden\" name=\"csrf\" value=\"\(caller.csrfToken)\">" }
 
     var html: HTML {
         """
@@ -80,7 +79,7 @@ struct TrailPage: Sendable {
         return """
             <p>\(kept)</p>
             <form method="post" action="\(path)/retention">
-            \(csrf)
+            \(caller.csrfField)
             \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
             \(Field(
                 "days", "Days", state, kind: .number,
@@ -148,7 +147,7 @@ struct TrailPage: Sendable {
             <details\(open)>
             <summary>New stream</summary>
             <form method="post" action="\(path)/streams">
-            \(csrf)
+            \(caller.csrfField)
             \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
             \(Field("kind", "Kind", state, kind: .select(kinds)).html)
             \(Field("url", "Address", state, kind: .url, isRequired: true, placeholder: "https://siem.example.com/hook").html)

@@ -19,7 +19,7 @@ struct ConfirmationPage: Sendable {
         <section class="panel" aria-labelledby="question">
         \(text)
         <form method="post" action="\(path)">
-        <input type="hidden" name="csrf" value="\(csrfToken)">
+        \(CSRFField(csrfToken).html)
         \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
         \(fields)
         <p class="actions"><button class="\(style)">\(label)</button>

@@ -4,7 +4,7 @@ import VaultStore
 
 /// Where the first operator makes their account.
 struct SetupPage: Sendable {
-    let form: String
+    let csrfToken: String
     let path: String
     let state: FormState
 
@@ -16,7 +16,7 @@ struct SetupPage: Sendable {
                 <p>Nobody runs this vault yet. Make the first operator account: it can do everything, and invite others.</p>
                 \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
                 <form method="post" action="\(path)">
-                <input type="hidden" name="csrf" value="\(form)">
+                \(CSRFField(csrfToken).html)
                 \(Field("email", "E-mail address", state, kind: .email, isRequired: true, autocomplete: "username").html)
                 \(NewPassword(state: state).html)
                 <p class="actions"><button>Create the account</button></p>
@@ -41,7 +41,7 @@ struct NewPassword: Sendable {
 }
 
 struct PortalSignInPage: Sendable {
-    let form: String
+    let csrfToken: String
     let target: String
     let state: FormState
     /// The host of the installation's own identity provider.
@@ -56,7 +56,7 @@ struct PortalSignInPage: Sendable {
                 \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
                 \(providerHost.map(provider))
                 <form method="post" action="\(SitePath.portalSignIn.path)">
-                <input type="hidden" name="csrf" value="\(form)">
+                \(CSRFField(csrfToken).html)
                 <input type="hidden" name="to" value="\(target)">
                 \(Field("email", "E-mail address", state, kind: .email, isRequired: true, autocomplete: "username").html)
                 \(Field("password", "Password", state, kind: .password, isRequired: true, autocomplete: "current-password").html)
@@ -75,7 +75,7 @@ struct PortalSignInPage: Sendable {
 
 struct InvitationPage: Sendable {
     let invitation: InvitationView
-    let form: String
+    let csrfToken: String
     let path: String
     let signedInAs: String?
     let state: FormState
@@ -125,7 +125,7 @@ struct InvitationPage: Sendable {
     private func accept(_ fields: HTML) -> HTML {
         """
         <form method="post" action="\(path)">
-        <input type="hidden" name="csrf" value="\(form)">
+        \(CSRFField(csrfToken).html)
         \(fields)
         <p class="actions"><button>Accept the invitation</button></p>
         </form>

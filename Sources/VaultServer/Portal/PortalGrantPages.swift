@@ -237,7 +237,7 @@ struct GrantDetailPage: Sendable {
     private var extendForm: HTML {
         """
         <form method="post" action="\(path)/extend">
-        <input type="hidden" name="csrf" value="\(caller.csrfToken)">
+        \(caller.csrfField)
         <h3>Extend</h3>
         \(extending.message.map { Notice("\($0)", .bad, isAlert: true).html })
         \(Field(
@@ -267,7 +267,7 @@ struct GrantRevocationPage: Sendable {
         <h2 id="ends">What ends</h2>
         <p>\(loser) loses the use of this account at once. When no other grant uses its tokens, they are deleted here and revoked at the provider. This cannot be undone.</p>
         <form method="post" action="\(path)/revoke">
-        <input type="hidden" name="csrf" value="\(caller.csrfToken)">
+        \(caller.csrfField)
         \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
         \(Field("reason", "Reason", state, hint: "Kept with the grant and in the audit trail.").html)
         <p class="actions"><button class="danger" name="action" value="revoke">Revoke this grant</button>

@@ -162,7 +162,7 @@ struct IdentityPage: Sendable {
     private var claimForm: HTML {
         """
         <form method="post" action="\(path)/claims">
-        \(context.csrf)
+        \(context.csrfField)
         \(ClaimFields(
             state: forms.claims, claims: provider.claims,
             emptyHint: "Empty: none. Leave it empty until your tokens carry it.").html)
@@ -175,7 +175,7 @@ struct IdentityPage: Sendable {
     private var audienceForm: HTML {
         """
         <form method="post" action="\(path)/audience">
-        \(context.csrf)
+        \(context.csrfField)
         \(forms.audience.alert)
         \(Field(
             "audience", "Audience", forms.audience,
@@ -273,7 +273,7 @@ struct SignInPanel: Sendable {
     private var form: HTML {
         """
         <form method="post" action="\(context.path)/sign-in">
-        \(context.csrf)
+        \(context.csrfField)
         \(state.alert)
         \(Field("client_id", "Client ID", state, isRequired: true, initial: provider.signInClientID ?? "").html)
         \(Field("client_secret", "Client Secret", state, kind: .password, hint: secretHint, isRequired: true).html)

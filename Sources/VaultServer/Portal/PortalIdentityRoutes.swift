@@ -240,7 +240,7 @@ struct IdentityPageContext: Sendable {
     let instructions: IdentityInstructions
     let now: Instant
 
-    var csrf: HTML { "<input type=\"hidden\" name=\"csrf\" value=\"\(csrfToken)\">" }
+    var csrfField: HTML { CSRFField(csrfToken).html }
 
     func time(_ instant: Instant) -> HTML { TimeText(instant: instant, now: now).html }
 }

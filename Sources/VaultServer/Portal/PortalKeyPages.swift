@@ -124,7 +124,7 @@ struct NewKeyPage: Sendable {
         <div class="page-head"><h1>New API key</h1></div>
         <section class="panel" aria-label="New API key">
         <form method="post" action="\(SitePath.portalApp(app.id.text, "keys/new").path)">
-        <input type="hidden" name="csrf" value="\(csrfToken)">
+        \(CSRFField(csrfToken).html)
         \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
         \(Field("name", "Name", state, hint: "What will use it, such as “production web”.", isRequired: true).html)
         \(Field("key_type", "Type", state, kind: .select(Self.types)).html)

@@ -100,7 +100,7 @@ extension PortalRoutes {
             <h2 id="new">New organization</h2>
             <p>An organization holds apps, and the operators who run them together.</p>
             <form method="post" action="\(SitePath.portalOrganizations.path)">
-            <input type="hidden" name="csrf" value="\(caller.csrfToken)">
+            \(caller.csrfField)
             \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
             \(Field("name", "Name", state, isRequired: true).html)
             <p class="actions"><button>Create organization</button></p>
@@ -141,7 +141,6 @@ struct OrganizationPage: Sendable {
 
     private var path: String { SitePath.portalOrganization(organization.record.id.text).path }
     private var isAdmin: Bool { organization.role == .admin }
-    private var csrf: HTML { "<input type=\"hidden\" name=\"csrf\" value=\"\(caller.csrfToken)\">" }
     private static let roles = [MembershipRole.member, .admin, .readOnly].map { (value: $0.rawValue, label: $0.title) }
 
     var html: HTML {
@@ -222,7 +221,7 @@ struct OrganizationPage: Sendable {
             <h2 id="invite">Invite somebody</h2>
             \(list)
             <form method="post" action="\(path)/invitations">
-            \(csrf)
+            \(caller.csrfField)
             \(invitation.message.map { Notice("\($0)", .bad, isAlert: true).html })
             \(Field("email", "E-mail address", invitation, kind: .email, isRequired: true).html)
             \(Field(
@@ -239,7 +238,7 @@ struct OrganizationPage: Sendable {
         <section class="panel" aria-labelledby="rename">
         <h2 id="rename">Name</h2>
         <form method="post" action="\(path)">
-        \(csrf)
+        \(caller.csrfField)
         \(Field("name", "Name", name, isRequired: true, initial: organization.record.name, idPrefix: "org-").html)
         <p class="actions"><button class="plain">Rename</button></p>
         </form>

@@ -102,7 +102,7 @@ struct PolicyPage: Sendable {
         \(problem)
         \(Notice("What is left empty is not limited. A change acts on the next request.").html)
         <form method="post" action="\(path)">
-        <input type="hidden" name="csrf" value="\(caller.csrfToken)">
+        \(caller.csrfField)
         \(who)
         \(time)
         \(calls)

@@ -147,7 +147,7 @@ struct BuiltInProviderPage: Sendable {
         <section class="panel" aria-labelledby="client">
         <h2 id="client">Your client</h2>
         <form method="post" action="\(SitePath.portalApp(app.id.text, "providers/\(template.id)/edit").path)">
-        <input type="hidden" name="csrf" value="\(csrfToken)">
+        \(CSRFField(csrfToken).html)
         \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
         \(ProviderClientFields(state: state, isConfigured: isConfigured).html)
         \(template.scopes.isEmpty ? nil : scopes)
@@ -227,7 +227,7 @@ struct CustomProviderPage: Sendable {
         <section class="panel" aria-labelledby="settings">
         <h2 id="settings">Settings</h2>
         <form method="post" action="\(path)">
-        <input type="hidden" name="csrf" value="\(csrfToken)">
+        \(CSRFField(csrfToken).html)
         \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
         \(identity)
         \(ProviderClientFields(state: state, isConfigured: provider != nil).html)

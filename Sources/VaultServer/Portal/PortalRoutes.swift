@@ -12,6 +12,8 @@ struct PortalCaller: Sendable {
     let account: OperatorCaller
     /// What every form of the session carries.
     let csrfToken: String
+
+    var csrfField: HTML { CSRFField(csrfToken).html }
 }
 
 struct PortalRoutes: Sendable {

@@ -173,7 +173,7 @@ struct NewSecretPage: Sendable {
         <div class="page-head"><h1>New managed secret</h1> <span class="quiet">\(type.title)</span></div>
         <section class="panel" aria-label="\(type.title)">
         <form method="post" action="\(SitePath.portalApp(app.id.text, "secrets/new/" + type.rawValue).path)">
-        <input type="hidden" name="csrf" value="\(csrfToken)">
+        \(CSRFField(csrfToken).html)
         \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
         \(Field("name", "Name", state, hint: "For people.", isRequired: true).html)
         \(Field(

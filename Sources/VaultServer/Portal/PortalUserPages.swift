@@ -206,7 +206,7 @@ struct UserPage: Sendable {
     private func form(_ verb: String, _ label: String, _ explanation: HTML) -> HTML {
         """
         <form method="post" action="\(path)/\(verb)">
-        <input type="hidden" name="csrf" value="\(caller.csrfToken)">
+        \(caller.csrfField)
         <h3>\(label)</h3>
         <p>\(explanation)</p>
         \(Field("reason", "Reason", action, hint: "Kept in the audit trail.", idPrefix: verb + "-").html)
@@ -247,7 +247,7 @@ struct DeprovisioningPage: Sendable {
         </ul>
         \(Notice("This cannot be undone. Restoring the user later opens an empty one, who has to connect everything again.", .warn).html)
         <form method="post" action="\(path)/deprovision">
-        <input type="hidden" name="csrf" value="\(caller.csrfToken)">
+        \(caller.csrfField)
         \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
         \(Field("reason", "Reason", state, hint: "Kept in the audit trail and in the receipt.").html)
         \(Field(
