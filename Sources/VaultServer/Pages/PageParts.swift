@@ -183,6 +183,11 @@ struct Notice: Sendable {
     }
 }
 
+extension FormState {
+    /// What is wrong with the whole form, read out at once.
+    var alert: HTML? { message.map { Notice("\($0)", .bad, isAlert: true).html } }
+}
+
 /// A table that scrolls by itself where it is too wide; on phones its rows become blocks.
 struct DataTable: Sendable {
     struct Column: Sendable {

@@ -144,7 +144,7 @@ struct AccountPage: Sendable {
         <summary>New token</summary>
         <form method="post" action="\(path)/tokens">
         \(caller.csrfField)
-        \(token.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(token.alert)
         \(Field("name", "Name", token, hint: "What it is for.", isRequired: true).html)
         <fieldset><legend>It may</legend>
         \(CheckBox(name: "scopes", value: "read", label: "read", state: token, isInitiallyOn: true).html)
@@ -186,7 +186,7 @@ struct AccountPage: Sendable {
         """
         <form method="post" action="\(path)/password">
         \(caller.csrfField)
-        \(password.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(password.alert)
         \(hasPassword
             ? Field("current_password", "Current password", password, kind: .password, isRequired: true, autocomplete: "current-password").html
             : nil)

@@ -48,7 +48,7 @@ extension PortalRoutes {
             <section class="panel">
             <form method="post" action="\(SitePath.portalApps.path)/new">
             \(caller.csrfField)
-            \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+            \(state.alert)
             \(Field("name", "Name", state, hint: "Users see it when they sign in and connect accounts.", isRequired: true).html)
             \(Field("website_url", "Website", state, kind: .url, placeholder: "https://example.com").html)
             \(Field(
@@ -201,7 +201,7 @@ struct AppSettingsPage: Sendable {
         """
         <form method="post" action="\(path)">
         \(caller.csrfField)
-        \(general.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(general.alert)
         \(Field("name", "Name", general, isRequired: true, initial: app.name).html)
         \(Field(
             "website_url", "Website", general, kind: .url,
@@ -219,7 +219,7 @@ struct AppSettingsPage: Sendable {
         <p>What your users see of the app in their Wallet, at sign-in, and when they connect an account.</p>
         <form method="post" action="\(path)/branding" enctype="multipart/form-data">
         \(caller.csrfField)
-        \(branding.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(branding.alert)
         \(Field(
             "accent_color", "Colour", branding,
             hint: "Of buttons and links, like #1f5f5b. Shades are made so that they stay readable in light and dark.",
@@ -256,7 +256,7 @@ struct AppSettingsPage: Sendable {
         <p>Deletes the app with its users, grants, secrets and keys, and destroys the keys that open them. This cannot be undone.</p>
         <form method="post" action="\(path)/delete">
         \(caller.csrfField)
-        \(deletion.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(deletion.alert)
         \(Field("confirm", "Type the app’s name: \(app.name)", deletion, isRequired: true).html)
         <p class="actions"><button class="danger">Delete this app for good</button></p>
         </form>

@@ -80,7 +80,7 @@ struct TrailPage: Sendable {
             <p>\(kept)</p>
             <form method="post" action="\(path)/retention">
             \(caller.csrfField)
-            \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+            \(state.alert)
             \(Field(
                 "days", "Days", state, kind: .number,
                 hint: "Empty: for ever. What is older is removed for good, which is itself on record.",
@@ -148,7 +148,7 @@ struct TrailPage: Sendable {
             <summary>New stream</summary>
             <form method="post" action="\(path)/streams">
             \(caller.csrfField)
-            \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+            \(state.alert)
             \(Field("kind", "Kind", state, kind: .select(kinds)).html)
             \(Field("url", "Address", state, kind: .url, isRequired: true, placeholder: "https://siem.example.com/hook").html)
             \(Field(

@@ -20,7 +20,7 @@ struct ConfirmationPage: Sendable {
         \(text)
         <form method="post" action="\(path)">
         \(CSRFField(csrfToken).html)
-        \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(state.alert)
         \(fields)
         <p class="actions"><button class="\(style)">\(label)</button>
         <a class="button plain" href="\(backPath)">Cancel</a></p>

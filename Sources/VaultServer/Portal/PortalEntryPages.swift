@@ -14,7 +14,7 @@ struct SetupPage: Sendable {
             body: """
                 <h1>Welcome to Sallyport</h1>
                 <p>Nobody runs this vault yet. Make the first operator account: it can do everything, and invite others.</p>
-                \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+                \(state.alert)
                 <form method="post" action="\(path)">
                 \(CSRFField(csrfToken).html)
                 \(Field("email", "E-mail address", state, kind: .email, isRequired: true, autocomplete: "username").html)
@@ -53,7 +53,7 @@ struct PortalSignInPage: Sendable {
             body: """
                 <p class="eyebrow">Developer Portal</p>
                 <h1>Sign in</h1>
-                \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+                \(state.alert)
                 \(providerHost.map(provider))
                 <form method="post" action="\(SitePath.portalSignIn.path)">
                 \(CSRFField(csrfToken).html)
@@ -90,7 +90,7 @@ struct InvitationPage: Sendable {
                 <h1>You are invited</h1>
                 <p><strong>\(invitation.email)</strong> is invited to <strong>\(invitation.organizationName)</strong> as \
                 \(invitation.role.words).</p>
-                \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+                \(state.alert)
                 \(way)
                 """)
     }

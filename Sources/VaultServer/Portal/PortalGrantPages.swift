@@ -239,7 +239,7 @@ struct GrantDetailPage: Sendable {
         <form method="post" action="\(path)/extend">
         \(caller.csrfField)
         <h3>Extend</h3>
-        \(extending.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(extending.alert)
         \(Field(
             "expires_at", "New end", extending, kind: .dateTime,
             hint: "In UTC. What the grant’s terms and policies allow at most cuts it.", isRequired: true).html)
@@ -268,7 +268,7 @@ struct GrantRevocationPage: Sendable {
         <p>\(loser) loses the use of this account at once. When no other grant uses its tokens, they are deleted here and revoked at the provider. This cannot be undone.</p>
         <form method="post" action="\(path)/revoke">
         \(caller.csrfField)
-        \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(state.alert)
         \(Field("reason", "Reason", state, hint: "Kept with the grant and in the audit trail.").html)
         <p class="actions"><button class="danger" name="action" value="revoke">Revoke this grant</button>
         <a class="button plain" href="\(path)">Cancel</a></p>

@@ -255,8 +255,3 @@ struct IdentityForms: Sendable {
     var events = FormState()
     var deliveries = FormState()
 }
-
-extension FormState {
-    /// What is wrong with the whole form, read out at once.
-    var alert: HTML? { message.map { Notice("\($0)", .bad, isAlert: true).html } }
-}

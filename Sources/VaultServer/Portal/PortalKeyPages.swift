@@ -125,7 +125,7 @@ struct NewKeyPage: Sendable {
         <section class="panel" aria-label="New API key">
         <form method="post" action="\(SitePath.portalApp(app.id.text, "keys/new").path)">
         \(CSRFField(csrfToken).html)
-        \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(state.alert)
         \(Field("name", "Name", state, hint: "What will use it, such as “production web”.", isRequired: true).html)
         \(Field("key_type", "Type", state, kind: .select(Self.types)).html)
         \(scopes)

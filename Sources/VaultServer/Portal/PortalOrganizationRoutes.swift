@@ -101,7 +101,7 @@ extension PortalRoutes {
             <p>An organization holds apps, and the operators who run them together.</p>
             <form method="post" action="\(SitePath.portalOrganizations.path)">
             \(caller.csrfField)
-            \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+            \(state.alert)
             \(Field("name", "Name", state, isRequired: true).html)
             <p class="actions"><button>Create organization</button></p>
             </form>
@@ -149,7 +149,7 @@ struct OrganizationPage: Sendable {
         \(openedInvitation)
         <section class="panel" aria-labelledby="members">
         <h2 id="members">Members</h2>
-        \(memberState.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(memberState.alert)
         \(memberTable)
         </section>
         \(isAdmin ? invitationPanel : nil)
@@ -222,7 +222,7 @@ struct OrganizationPage: Sendable {
             \(list)
             <form method="post" action="\(path)/invitations">
             \(caller.csrfField)
-            \(invitation.message.map { Notice("\($0)", .bad, isAlert: true).html })
+            \(invitation.alert)
             \(Field("email", "E-mail address", invitation, kind: .email, isRequired: true).html)
             \(Field(
                 "role", "Role", invitation, kind: .select(Self.roles),

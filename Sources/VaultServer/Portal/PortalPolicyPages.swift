@@ -90,7 +90,7 @@ struct PolicyPage: Sendable {
     }
 
     private var problem: HTML? {
-        if let message = state.message { return Notice("\(message)", .bad, isAlert: true).html }
+        if let alert = state.alert { return alert }
         guard !state.problems.isEmpty else { return nil }
         return Notice("Nothing was saved. Look at what is marked below.", .bad, isAlert: true).html
     }

@@ -148,7 +148,7 @@ struct BuiltInProviderPage: Sendable {
         <h2 id="client">Your client</h2>
         <form method="post" action="\(SitePath.portalApp(app.id.text, "providers/\(template.id)/edit").path)">
         \(CSRFField(csrfToken).html)
-        \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(state.alert)
         \(ProviderClientFields(state: state, isConfigured: isConfigured).html)
         \(template.scopes.isEmpty ? nil : scopes)
         \(Field(
@@ -228,7 +228,7 @@ struct CustomProviderPage: Sendable {
         <h2 id="settings">Settings</h2>
         <form method="post" action="\(path)">
         \(CSRFField(csrfToken).html)
-        \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(state.alert)
         \(identity)
         \(ProviderClientFields(state: state, isConfigured: provider != nil).html)
         \(Field(

@@ -174,7 +174,7 @@ struct NewSecretPage: Sendable {
         <section class="panel" aria-label="\(type.title)">
         <form method="post" action="\(SitePath.portalApp(app.id.text, "secrets/new/" + type.rawValue).path)">
         \(CSRFField(csrfToken).html)
-        \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(state.alert)
         \(Field("name", "Name", state, hint: "For people.", isRequired: true).html)
         \(Field(
             "slug", "Slug", state,

@@ -45,7 +45,7 @@ struct SimulationPage: Sendable {
         ]
         return """
             <form method="get" action="\(path)">
-            \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+            \(state.alert)
             \(Field("user", "Who", state, kind: .search, hint: "E-mail, subject, name or id of a user. Empty: the app itself.").html)
             \(Field("provider_id", "Provider", state, kind: .select(providerChoices)).html)
             \(Field("grant_id", "Or a grant, by its id", state, kind: .search).html)

@@ -180,7 +180,7 @@ struct UserPage: Sendable {
         """
         <section class="panel" aria-labelledby="actions">
         <h2 id="actions">Actions</h2>
-        \(action.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(action.alert)
         \(user.status == .active ? suspendForm : nil)
         \(user.status == .active ? nil : restoreForm)
         \(user.status == .deprovisioned ? nil : deprovisionLink)
@@ -248,7 +248,7 @@ struct DeprovisioningPage: Sendable {
         \(Notice("This cannot be undone. Restoring the user later opens an empty one, who has to connect everything again.", .warn).html)
         <form method="post" action="\(path)/deprovision">
         \(caller.csrfField)
-        \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(state.alert)
         \(Field("reason", "Reason", state, hint: "Kept in the audit trail and in the receipt.").html)
         \(Field(
             "confirm", "Type \(user.email ?? user.externalSubjectID) to confirm", state,
