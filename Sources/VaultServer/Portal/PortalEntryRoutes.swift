@@ -160,7 +160,7 @@ extension PortalRoutes {
     }
 
     private static func target(_ exchange: Exchange) -> String {
-        target(FormText.decode(exchange.rawQuery ?? "").first { $0.name == "to" }?.value ?? "")
+        target(exchange.queryForm.raw("to"))
     }
 
     /// A page without a session, and the cookie that its form is bound to.

@@ -50,7 +50,7 @@ extension PortalRoutes {
 
     private func grantListPage(_ caller: PortalCaller, _ exchange: Exchange) async throws -> Answer {
         let app = try vault.app(caller.account, exchange.appID)
-        let form = FormValues(FormText.decode(exchange.rawQuery ?? ""))
+        let form = exchange.queryForm
         func list(_ state: FormState, _ grants: [GrantDetails], _ pager: Pager) throws -> Answer {
             let shown = GrantListPage(
                 appID: app.id, filter: state, grants: grants, users: try owners(of: grants, caller, exchange),

@@ -129,10 +129,7 @@ enum PortalNotice: String, CaseIterable, Sendable {
     case suspended, restored, deprovisioned, extended
 
     init?(_ exchange: Exchange) {
-        guard let text = FormText.decode(exchange.rawQuery ?? "").first(where: { $0.name == "done" })?.value else {
-            return nil
-        }
-        self.init(rawValue: text)
+        self.init(rawValue: exchange.queryForm.raw("done"))
     }
 
     var text: String {

@@ -79,15 +79,15 @@ struct SimulationPage: Sendable {
 
     private func candidates(_ users: [UserDetails]) -> HTML {
         let names = ["provider_id", "grant_id", "key_id", "mode", "method", "url", "ip", "at"]
-        let rest = names.map { (name: $0, value: state.values[$0]) }.filter { !$0.value.isEmpty }
-            .map { "&" + FormText.encode($0.name) + "=" + FormText.encode($0.value) }.joined()
+        let rest = names.map { ($0, state.values[$0]) }.filter { !$0.1.isEmpty }
         return """
             <section class="panel" aria-labelledby="who">
             <h2 id="who">Who is meant?</h2>
             <ul class="steps">
             \(users.prefix(Self.candidatesShown).map { details -> HTML in
                 let user = details.record.user
-                return "<li><a href=\"\(path)?user=\(user.id.text)\(rest)\">\(user.shownName)</a> <span class=\"quiet\">\(user.email ?? user.externalSubjectID)</span></li>\n"
+                let address = path + "?" + FormText.query([("user", user.id.text)] + rest)
+                return "<li><a href=\"\(address)\">\(user.shownName)</a> <span class=\"quiet\">\(user.email ?? user.externalSubjectID)</span></li>\n"
             })
             </ul>
             <p class="quiet">Somebody else? Give more of the name, or the e-mail address.</p>

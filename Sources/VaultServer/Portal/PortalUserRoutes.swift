@@ -73,7 +73,7 @@ extension PortalRoutes {
 
     private func userListPage(_ caller: PortalCaller, _ exchange: Exchange) async throws -> Answer {
         let app = try vault.app(caller.account, exchange.appID)
-        let form = FormValues(FormText.decode(exchange.rawQuery ?? ""))
+        let form = exchange.queryForm
         func list(_ state: FormState, _ users: [UserDetails], _ pager: Pager) -> Answer {
             let shown = UserListPage(appID: app.id, filter: state, users: users, pager: pager, now: now)
             return page(caller, exchange, "Users", app: app, section: .users, shown.html)
