@@ -120,7 +120,7 @@ extension PortalRoutes {
     ) throws -> Answer {
         let app = try vault.app(caller.account, exchange.appID)
         let settings = AppSettingsPage(
-            caller: caller, app: app, role: caller.account.roles[app.organizationID] ?? .readOnly, general: general,
+            caller: caller, app: app, role: caller.role(in: app), general: general,
             branding: branding, deletion: deletion, brand: vault.brand(of: app), now: now)
         return page(caller, exchange, "Settings", app: app, section: .settings, settings.html)
     }

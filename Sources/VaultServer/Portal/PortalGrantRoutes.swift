@@ -99,7 +99,7 @@ extension PortalRoutes {
         let shown = GrantDetailPage(
             caller: caller, appID: app.id, details: details,
             user: try owners(of: [details], caller, exchange).values.first, policy: policy, extending: extending,
-            extended: extended, isReadOnly: isReadOnly(caller, app), now: now)
+            extended: extended, isReadOnly: !caller.mayChange(app), now: now)
         return page(caller, exchange, "Grant", app: app, section: .grants, shown.html)
     }
 

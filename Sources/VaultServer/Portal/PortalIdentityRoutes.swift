@@ -187,7 +187,7 @@ extension PortalRoutes {
     {
         IdentityPageContext(
             csrfToken: caller.csrfToken, path: SitePath.portalApp(app.id.text, "identity").path,
-            canEdit: (caller.account.roles[app.organizationID] ?? .readOnly) != .readOnly,
+            canEdit: caller.mayChange(app),
             instructions: IdentityInstructions(
                 type: provider?.type, audience: provider?.audience, addresses: SignInAddresses(vault.configuration),
                 publicURL: vault.configuration.publicURL, appID: app.id.text,

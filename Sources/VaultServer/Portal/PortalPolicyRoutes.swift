@@ -47,7 +47,7 @@ extension PortalRoutes {
         let app = try vault.app(caller.account, exchange.appID)
         let shown = PolicyListPage(
             appID: app.id, policies: try vault.policies(caller.account, appID: exchange.appID),
-            providers: try providerNames(caller, exchange), isReadOnly: isReadOnly(caller, app))
+            providers: try providerNames(caller, exchange), isReadOnly: !caller.mayChange(app))
         return page(caller, exchange, "Policies", app: app, section: .policies, shown.html)
     }
 
@@ -71,7 +71,7 @@ extension PortalRoutes {
             caller: caller, place: place, stored: stored,
             state: state ?? PolicyForm.values(stored?.document ?? [:]),
             emptyRows: min(max(asked ?? PolicyPage.rowsToFill, 0), PolicyForm.windowsMax),
-            isReadOnly: isReadOnly(caller, app))
+            isReadOnly: !caller.mayChange(app))
         return page(caller, exchange, place.title, app: app, section: place.section, shown.html)
     }
 

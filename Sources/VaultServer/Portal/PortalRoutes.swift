@@ -14,6 +14,11 @@ struct PortalCaller: Sendable {
     let csrfToken: String
 
     var csrfField: HTML { CSRFField(csrfToken).html }
+
+    func role(in app: AppRecord) -> MembershipRole { account.roles[app.organizationID] ?? .readOnly }
+
+    /// Whether a page offers to change the app. The verbs decide.
+    func mayChange(_ app: AppRecord) -> Bool { role(in: app) != .readOnly }
 }
 
 struct PortalRoutes: Sendable {
