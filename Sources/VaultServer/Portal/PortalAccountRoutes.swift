@@ -16,9 +16,7 @@ extension PortalRoutes {
                 return try await exchange.submitting(form) { state in
                     try accountPage(caller, exchange, password: state)
                 } _: {
-                    guard form.raw("password") == form.raw("password_again") else {
-                        throw VaultError.validation("password_again", "is not the same")
-                    }
+                    try Self.requireRepeated(form)
                     try await vault.changePassword(
                         caller.account, current: form.secret("current_password"), new: form.secret("password"))
                     return done(.passwordChanged, .portalAccount)

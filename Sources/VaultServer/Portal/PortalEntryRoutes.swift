@@ -144,7 +144,7 @@ extension PortalRoutes {
         }
     }
 
-    private static func requireRepeated(_ form: FormValues) throws {
+    static func requireRepeated(_ form: FormValues) throws {
         guard form.raw("password") == form.raw("password_again") else {
             throw VaultError.validation("password_again", "is not the same")
         }

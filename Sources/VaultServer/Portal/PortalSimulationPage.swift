@@ -116,15 +116,7 @@ struct SimulationPage: Sendable {
         let needed: HTML? = rule["needed"]?.string.map { "<br><span class=\"quiet\">needed: \($0)</span>" }
         return [
             "\(rule["layer"]?.string ?? "")", Code(rule["rule"]?.string ?? "").html,
-            badge(rule["result"]?.string ?? "").html, "\(rule["reason"]?.string ?? "")\(needed)",
+            RuleResultWords.badge(rule["result"]?.string).html, "\(rule["reason"]?.string ?? "")\(needed)",
         ]
-    }
-
-    private static func badge(_ result: String) -> Badge {
-        switch result {
-        case "allow": Badge("allows", .good)
-        case "deny": Badge("refuses", .bad)
-        default: Badge("does not apply")
-        }
     }
 }
