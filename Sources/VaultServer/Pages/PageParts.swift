@@ -238,6 +238,24 @@ struct EmptyState: Sendable {
     var html: HTML { "<div class=\"empty\"><h2>\(title)</h2><p>\(text)</p>\(action)</div>" }
 }
 
+/// A value as machines know it.
+struct Code: Sendable {
+    let text: String
+
+    init(_ text: String) { self.text = text }
+
+    var html: HTML { "<code>\(text)</code>" }
+}
+
+/// Several of them, one after the other.
+struct CodeList: Sendable {
+    let texts: [String]
+
+    init(_ texts: [String]) { self.texts = texts }
+
+    var html: HTML { "\(texts.map { "<code>\($0)</code> " as HTML })" }
+}
+
 /// Facts about one thing, by name.
 struct Facts: Sendable {
     let rows: [(name: String, value: HTML?)]

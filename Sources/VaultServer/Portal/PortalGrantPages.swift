@@ -156,7 +156,7 @@ struct GrantDetailPage: Sendable {
         let owners: [UserID: User] = user.map { [$0.id: $0] } ?? [:]
         let end: HTML = time(grant.expiresAt) ?? "never"
         let lastUsed: HTML = time(grant.lastUsedAt) ?? "never"
-        let scopes: HTML = grant.scopes.isEmpty ? "none" : "\(grant.scopes.map { "<code>\($0)</code> " as HTML })"
+        let scopes: HTML = grant.scopes.isEmpty ? "none" : CodeList(grant.scopes).html
         let label: HTML? = grant.label.map { "\($0)" }
         let account: HTML? = grant.accountIdentifier.map { "\($0)" }
         let reason: HTML? = grant.revokeReason.map { "\($0)" }

@@ -78,7 +78,7 @@ struct KeyListPage: Sendable {
 
     private func addresses(_ key: APIKeyRecord) -> HTML {
         guard let ranges = key.cidrAllowlist else { return "anywhere" }
-        return "\(ranges.map { "<code>\($0)</code> " as HTML })"
+        return CodeList(ranges).html
     }
 
     private func state(_ key: APIKeyRecord) -> HTML {

@@ -52,7 +52,7 @@ struct ProviderListPage: Sendable {
 
     private func scopes(_ provider: OAuthProviderRecord) -> HTML {
         let scopes = provider.settings.template(id: provider.providerID)?.defaultScopes ?? []
-        return scopes.isEmpty ? "none" : "\(scopes.map { "<code>\($0)</code> " as HTML })"
+        return scopes.isEmpty ? "none" : CodeList(scopes).html
     }
 
     private func actions(_ provider: OAuthProviderRecord) -> HTML {
@@ -162,7 +162,7 @@ struct BuiltInProviderPage: Sendable {
         <section class="panel" aria-labelledby="known">
         <h2 id="known">What is fixed</h2>
         \(Facts([
-            (name: "Tokens go only to", value: "\(template.apiHosts.map { "<code>\($0)</code> " as HTML })"),
+            (name: "Tokens go only to", value: CodeList(template.apiHosts).html),
             (name: "Revoking there", value: revocation),
         ]).html)
         </section>

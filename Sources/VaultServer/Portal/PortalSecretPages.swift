@@ -56,7 +56,7 @@ extension ManagedCredentialType {
 extension ManagedSecretRecord {
     var typeTitle: String { ManagedCredentialType(rawValue: credentialType)?.title ?? credentialType }
 
-    var hosts: HTML { "\(allowedHosts.map { "<code>\($0)</code> " as HTML })" }
+    var hosts: HTML { CodeList(allowedHosts).html }
 }
 
 struct SecretListPage: Sendable {

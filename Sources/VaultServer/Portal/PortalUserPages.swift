@@ -20,15 +20,6 @@ extension UserStatus {
     }
 }
 
-/// A value as machines know it.
-struct Code: Sendable {
-    let text: String
-
-    init(_ text: String) { self.text = text }
-
-    var html: HTML { "<code>\(text)</code>" }
-}
-
 struct UserListPage: Sendable {
     let appID: AppID
     let filter: FormState
