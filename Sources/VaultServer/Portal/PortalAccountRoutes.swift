@@ -108,10 +108,9 @@ struct AccountPage: Sendable {
         return """
             <section class="panel" aria-labelledby="minted">
             <h2 id="minted">Your new token</h2>
-            \(Notice("Copy it now. It is shown this once, and nobody can read it again.", .warn).html)
-            \(CopyField(id: "token", label: "Personal access token", value: minted.token.revealed()).html)
+            \(ShownOnce(id: "token", label: "Personal access token", value: minted.token).html)
             </section>
-            """   // plaintext leaves here
+            """
     }
 
     private var tokenList: HTML {

@@ -97,11 +97,10 @@ struct TrailPage: Sendable {
         return """
             <section class="panel" aria-labelledby="opened">
             <h2 id="opened">The signing secret of the new stream</h2>
-            \(Notice("Copy it now. It is shown this once, and nobody can read it again.", .warn).html)
-            \(CopyField(id: "secret", label: "Signing secret", value: secret.revealed()).html)
+            \(ShownOnce(id: "secret", label: "Signing secret", value: secret).html)
             <p class="quiet">Messages to \(stream.status.stream.url) are signed with it, as Standard Webhooks describes.</p>
             </section>
-            """   // plaintext leaves here
+            """
     }
 
     private var streamTable: HTML {

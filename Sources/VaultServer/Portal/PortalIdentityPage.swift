@@ -60,11 +60,12 @@ struct IdentityPage: Sendable {
         return """
             <section class="panel" aria-labelledby="secret">
             <h2 id="secret">The signing secret of your webhooks</h2>
-            \(Notice("Copy it now: it is shown this once, and nobody can read it again. A secret from before is refused from this moment. If you lose it, make a new one with Rotate Secret.", .warn).html)
-            \(CopyField(id: "signing-secret", label: "Signing secret", value: madeSecret.revealed()).html)
+            \(ShownOnce(
+                id: "signing-secret", label: "Signing secret", value: madeSecret,
+                warning: "Copy it now: it is shown this once, and nobody can read it again. A secret from before is refused from this moment. If you lose it, make a new one with Rotate Secret.").html)
             <p>Paste it into <strong>Authorization Token</strong> of the log stream. The <a href="#webhooks">steps</a> are further down.</p>
             </section>
-            """   // plaintext leaves here
+            """
     }
 
     // MARK: The provider

@@ -162,10 +162,11 @@ struct OrganizationPage: Sendable {
         return """
             <section class="panel" aria-labelledby="opened">
             <h2 id="opened">The invitation for \(opened.record.email)</h2>
-            \(Notice("Send this link to them. It is shown this once, works once, and for a week.", .warn).html)
-            \(CopyField(id: "invitation", label: "Invitation link", value: opened.address.revealed()).html)
+            \(ShownOnce(
+                id: "invitation", label: "Invitation link", value: opened.address,
+                warning: "Send this link to them. It is shown this once, works once, and for a week.").html)
             </section>
-            """   // plaintext leaves here
+            """
     }
 
     private var memberTable: HTML {
