@@ -39,6 +39,12 @@ extension PortalRoutes {
                     return done(.saved, .portalOrganization(exchange.organizationID))
                 }
             },
+        ] + membershipRoutes
+    }
+
+    private var membershipRoutes: [Route<PortalCaller>] {
+        let organization = SitePath.portalOrganization("{organization_id}").path
+        return [
             Route("POST", organization + "/members/{member_id}", "Change or remove a member") { caller, exchange in
                 let form = exchange.form
                 return try await exchange.submitting(form) {
