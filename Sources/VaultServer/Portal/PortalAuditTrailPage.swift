@@ -4,6 +4,7 @@ import VaultDomain
 import VaultService
 import VaultStore
 
+/// How the trail of an app is kept, on one page: verification, retention, streams, checkpoints.
 struct TrailPage: Sendable {
     enum Retention: Sendable {
         /// `nil` is for ever.

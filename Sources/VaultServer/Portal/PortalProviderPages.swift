@@ -2,6 +2,8 @@ import VaultAPI
 import VaultDomain
 import VaultStore
 
+// The pages of OAuth providers: those of the app, the catalogue, and the form of one.
+
 struct ProviderListPage: Sendable {
     let app: AppRecord
     let mayChange: Bool

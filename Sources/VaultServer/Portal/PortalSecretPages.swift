@@ -3,6 +3,8 @@ import VaultDomain
 import VaultService
 import VaultStore
 
+// The pages of managed secrets: the list, a new one by its type, and one of them. None shows a value.
+
 extension ManagedCredentialType {
     /// One member of the value.
     struct Part: Sendable {
