@@ -18,7 +18,7 @@ for (const field of document.querySelectorAll("input[readonly]")) {
   field.addEventListener("focus", () => field.select());
 }
 
-// <… data-live="/address" id="x"> shows the same element of that page again, every few seconds, while the switch is on.
+// <input type="checkbox" data-live="x"> shows the element x of this page anew, every few seconds, while it is ticked.
 for (const toggle of document.querySelectorAll("input[data-live]")) {
   const target = document.getElementById(toggle.dataset.live);
   if (!target) continue;

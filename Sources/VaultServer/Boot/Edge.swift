@@ -111,19 +111,8 @@ struct Edge: HTTPResponder {
         }
         let method = request.method.rawValue
         let openMatch = open.match(method: method, path: path)
-        let area: Area
-        if case .route = openMatch {
-            area = .open
-        } else {
-            area =
-                path.hasPrefix("/sdk/")
-                ? .sdk
-                : path.hasPrefix("/api/v1/")
-                    ? .management
-                    : path.hasPrefix("/wallet/")
-                        ? .wallet
-                        : path.hasPrefix("/portal/") ? .portal : .open
-        }
+        var area = Self.area(of: path)
+        if case .route = openMatch { area = .open }
         let limit = bodyLimit(area, path: path)
         func exchange(body: [UInt8], late: LateBody? = nil) -> Exchange {
             Exchange(
@@ -144,31 +133,10 @@ struct Edge: HTTPResponder {
         case .open:
             return try await handle(openMatch, exchange, Visitor(origin: origin), route: &route)
         case .wallet:
-            guard case .wrongMethod = openMatch else {
-                guard let cookie = walletRoutes.session.value(of: exchange),
-                    let caller = try vault.walletCaller(cookie: cookie, origin: origin)
-                else { return .redirect(SitePath.walletSignIn.path) }
-                do {
-                    return try await handle(wallet.match(method: method, path: path), exchange, caller, route: &route)
-                } catch let error as VaultError {
-                    report(error, requestID: origin.requestID)
-                    return walletRoutes.refusal(error, caller, exchange)
-                }
-            }
+            guard case .wrongMethod = openMatch else { return try await walletAnswer(exchange, route: &route) }
             return try await handle(openMatch, exchange, Visitor(origin: origin), route: &route)
         case .portal:
-            guard case .wrongMethod = openMatch else {
-                guard let caller = try await portalRoutes.caller(of: exchange) else {
-                    return portalRoutes.signInRedirect(exchange)
-                }
-                do {
-                    if method != "GET" { try portalRoutes.requireForm(exchange) }
-                    return try await handle(portal.match(method: method, path: path), exchange, caller, route: &route)
-                } catch let error as VaultError {
-                    report(error, requestID: origin.requestID)
-                    return portalRoutes.refusal(error, caller, exchange)
-                }
-            }
+            guard case .wrongMethod = openMatch else { return try await portalAnswer(exchange, route: &route) }
             return try await handle(openMatch, exchange, Visitor(origin: origin), route: &route)
         case .management:
             // Until it is known who asks, where is not told apart.
@@ -188,6 +156,43 @@ struct Edge: HTTPResponder {
             }
             answer.headers += Self.callerHeaders(caller)
             return answer
+        }
+    }
+
+    /// Whom an address is for, where no open route has it.
+    private static func area(of path: String) -> Area {
+        if path.hasPrefix("/sdk/") { return .sdk }
+        if path.hasPrefix("/api/v1/") { return .management }
+        if path.hasPrefix("/wallet/") { return .wallet }
+        if path.hasPrefix("/portal/") { return .portal }
+        return .open
+    }
+
+    private func walletAnswer(_ exchange: Exchange, route: inout String?) async throws -> Answer {
+        guard let cookie = walletRoutes.session.value(of: exchange),
+            let caller = try vault.walletCaller(cookie: cookie, origin: exchange.origin)
+        else { return .redirect(SitePath.walletSignIn.path) }
+        do {
+            return try await handle(
+                wallet.match(method: exchange.method, path: exchange.path), exchange, caller, route: &route)
+        } catch let error as VaultError {
+            report(error, requestID: exchange.origin.requestID)
+            return walletRoutes.refusal(error, caller, exchange)
+        }
+    }
+
+    private func portalAnswer(_ exchange: Exchange, route: inout String?) async throws -> Answer {
+        guard let caller = try await portalRoutes.caller(of: exchange) else {
+            return portalRoutes.signInRedirect(exchange)
+        }
+        do {
+            // Before a route is looked for, so that none can forget it.
+            if exchange.method != "GET" { try portalRoutes.requireForm(exchange) }
+            return try await handle(
+                portal.match(method: exchange.method, path: exchange.path), exchange, caller, route: &route)
+        } catch let error as VaultError {
+            report(error, requestID: exchange.origin.requestID)
+            return portalRoutes.refusal(error, caller, exchange)
         }
     }
 

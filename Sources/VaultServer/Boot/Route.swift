@@ -230,6 +230,10 @@ enum FormText {
         }
     }
 
+    static func query(_ items: [(String, String)]) -> String {
+        items.map { encode($0.0) + "=" + encode($0.1) }.joined(separator: "&")
+    }
+
     private static func decoded(_ text: Substring) -> String {
         let spaced = String(text).replacing("+", with: " ")
         return spaced.removingPercentEncoding ?? spaced

@@ -195,7 +195,7 @@ struct ConnectPage: Sendable {
     private var formStart: HTML {
         """
         <form method="post" action="\(SitePath.connectPage(view.reference).path)">
-        <input type="hidden" name="csrf" value="\(csrfToken)">
+        \(CSRFField(csrfToken).html)
         """
     }
 }

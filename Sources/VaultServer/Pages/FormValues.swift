@@ -129,6 +129,9 @@ struct FormState: Sendable {
 extension Exchange {
     var form: FormValues { FormValues(FormText.decode(String(decoding: body, as: UTF8.self))) }
 
+    /// What a form with method GET sent.
+    var queryForm: FormValues { FormValues(FormText.decode(rawQuery ?? "")) }
+
     /// Runs what a form asks for; a refusal that its sender can mend shows the form again, with the reason.
     func submitting(
         _ form: FormValues, again: (FormState) throws -> Answer, _ body: () async throws -> Answer

@@ -183,6 +183,11 @@ struct Notice: Sendable {
     }
 }
 
+extension FormState {
+    /// What is wrong with the whole form, read out at once.
+    var alert: HTML? { message.map { Notice("\($0)", .bad, isAlert: true).html } }
+}
+
 /// A table that scrolls by itself where it is too wide; on phones its rows become blocks.
 struct DataTable: Sendable {
     struct Column: Sendable {
@@ -233,6 +238,24 @@ struct EmptyState: Sendable {
     var html: HTML { "<div class=\"empty\"><h2>\(title)</h2><p>\(text)</p>\(action)</div>" }
 }
 
+/// A value as machines know it.
+struct Code: Sendable {
+    let text: String
+
+    init(_ text: String) { self.text = text }
+
+    var html: HTML { "<code>\(text)</code>" }
+}
+
+/// Several of them, one after the other.
+struct CodeList: Sendable {
+    let texts: [String]
+
+    init(_ texts: [String]) { self.texts = texts }
+
+    var html: HTML { "\(texts.map { "<code>\($0)</code> " as HTML })" }
+}
+
 /// Facts about one thing, by name.
 struct Facts: Sendable {
     let rows: [(name: String, value: HTML?)]
@@ -245,6 +268,15 @@ struct Facts: Sendable {
         }
         return "<dl class=\"facts\">\(items)</dl>"
     }
+}
+
+/// What ties a form to the session or browser that its page was made for: a form that another site sends has none.
+struct CSRFField: Sendable {
+    let token: String
+
+    init(_ token: String) { self.token = token }
+
+    var html: HTML { "<input type=\"hidden\" name=\"csrf\" value=\"\(token)\">" }
 }
 
 /// A form that is only a button.
@@ -260,7 +292,7 @@ struct ButtonForm: Sendable {
     var html: HTML {
         let spoken: HTML? = accessibleLabel.map { " aria-label=\"\($0)\"" }
         return """
-            <form method="post" action="\(path)"><input type="hidden" name="csrf" value="\(csrfToken)">\
+            <form method="post" action="\(path)">\(CSRFField(csrfToken).html)\
             \(fields.map { "<input type=\"hidden\" name=\"\($0.name)\" value=\"\($0.value)\">" as HTML })\
             <button class="\(style)"\(spoken)>\(label)</button></form>
             """

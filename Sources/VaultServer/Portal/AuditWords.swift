@@ -123,3 +123,15 @@ struct AuditRecordWords: Sendable {
         return [text("method"), shown].compactMap(\.self).joined(separator: " ")
     }
 }
+
+/// What a rule of a policy said, on record or in a simulation.
+enum RuleResultWords {
+    static func badge(_ result: String?) -> Badge {
+        switch result {
+        case "allow": Badge("allows", .good)
+        case "deny": Badge("refuses", .bad)
+        case "not_applicable": Badge("does not apply")
+        default: Badge(result ?? "unknown")
+        }
+    }
+}

@@ -16,9 +16,7 @@ extension PortalRoutes {
                 return try await exchange.submitting(form) { state in
                     try accountPage(caller, exchange, password: state)
                 } _: {
-                    guard form.raw("password") == form.raw("password_again") else {
-                        throw VaultError.validation("password_again", "is not the same")
-                    }
+                    try Self.requireRepeated(form)
                     try await vault.changePassword(
                         caller.account, current: form.secret("current_password"), new: form.secret("password"))
                     return done(.passwordChanged, .portalAccount)
@@ -83,7 +81,6 @@ struct AccountPage: Sendable {
     let now: Instant
 
     private var path: String { SitePath.portalAccount.path }
-    private var csrf: HTML { "<input type=\"hidden\" name=\"csrf\" value=\"\(caller.csrfToken)\">" }
 
     var html: HTML {
         """
@@ -111,10 +108,9 @@ struct AccountPage: Sendable {
         return """
             <section class="panel" aria-labelledby="minted">
             <h2 id="minted">Your new token</h2>
-            \(Notice("Copy it now. It is shown this once, and nobody can read it again.", .warn).html)
-            \(CopyField(id: "token", label: "Personal access token", value: minted.token.revealed()).html)
+            \(ShownOnce(id: "token", label: "Personal access token", value: minted.token).html)
             </section>
-            """   // plaintext leaves here
+            """
     }
 
     private var tokenList: HTML {
@@ -144,8 +140,8 @@ struct AccountPage: Sendable {
         <details\(token.isSent ? open : nil)>
         <summary>New token</summary>
         <form method="post" action="\(path)/tokens">
-        \(csrf)
-        \(token.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(caller.csrfField)
+        \(token.alert)
         \(Field("name", "Name", token, hint: "What it is for.", isRequired: true).html)
         <fieldset><legend>It may</legend>
         \(CheckBox(name: "scopes", value: "read", label: "read", state: token, isInitiallyOn: true).html)
@@ -186,8 +182,8 @@ struct AccountPage: Sendable {
     private var passwordForm: HTML {
         """
         <form method="post" action="\(path)/password">
-        \(csrf)
-        \(password.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(caller.csrfField)
+        \(password.alert)
         \(hasPassword
             ? Field("current_password", "Current password", password, kind: .password, isRequired: true, autocomplete: "current-password").html
             : nil)

@@ -47,8 +47,8 @@ extension PortalRoutes {
             <h1>New app</h1>
             <section class="panel">
             <form method="post" action="\(SitePath.portalApps.path)/new">
-            <input type="hidden" name="csrf" value="\(caller.csrfToken)">
-            \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+            \(caller.csrfField)
+            \(state.alert)
             \(Field("name", "Name", state, hint: "Users see it when they sign in and connect accounts.", isRequired: true).html)
             \(Field("website_url", "Website", state, kind: .url, placeholder: "https://example.com").html)
             \(Field(
@@ -120,7 +120,7 @@ extension PortalRoutes {
     ) throws -> Answer {
         let app = try vault.app(caller.account, exchange.appID)
         let settings = AppSettingsPage(
-            caller: caller, app: app, role: caller.account.roles[app.organizationID] ?? .readOnly, general: general,
+            caller: caller, app: app, role: caller.role(in: app), general: general,
             branding: branding, deletion: deletion, brand: vault.brand(of: app), now: now)
         return page(caller, exchange, "Settings", app: app, section: .settings, settings.html)
     }
@@ -177,7 +177,6 @@ struct AppSettingsPage: Sendable {
     let now: Instant
 
     private var path: String { SitePath.portalApp(app.id.text, "settings").path }
-    private var csrf: HTML { "<input type=\"hidden\" name=\"csrf\" value=\"\(caller.csrfToken)\">" }
 
     var html: HTML {
         """
@@ -201,8 +200,8 @@ struct AppSettingsPage: Sendable {
     private var generalForm: HTML {
         """
         <form method="post" action="\(path)">
-        \(csrf)
-        \(general.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(caller.csrfField)
+        \(general.alert)
         \(Field("name", "Name", general, isRequired: true, initial: app.name).html)
         \(Field(
             "website_url", "Website", general, kind: .url,
@@ -219,8 +218,8 @@ struct AppSettingsPage: Sendable {
         <h2 id="branding">Branding</h2>
         <p>What your users see of the app in their Wallet, at sign-in, and when they connect an account.</p>
         <form method="post" action="\(path)/branding" enctype="multipart/form-data">
-        \(csrf)
-        \(branding.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(caller.csrfField)
+        \(branding.alert)
         \(Field(
             "accent_color", "Colour", branding,
             hint: "Of buttons and links, like #1f5f5b. Shades are made so that they stay readable in light and dark.",
@@ -256,8 +255,8 @@ struct AppSettingsPage: Sendable {
         <h2 id="delete">Delete</h2>
         <p>Deletes the app with its users, grants, secrets and keys, and destroys the keys that open them. This cannot be undone.</p>
         <form method="post" action="\(path)/delete">
-        \(csrf)
-        \(deletion.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(caller.csrfField)
+        \(deletion.alert)
         \(Field("confirm", "Type the app’s name: \(app.name)", deletion, isRequired: true).html)
         <p class="actions"><button class="danger">Delete this app for good</button></p>
         </form>

@@ -140,7 +140,8 @@ struct AuditListPage: Sendable {
         return [
             time.map { TimeText(instant: $0, now: now).html } ?? "",
             "\(link)<br><code class=\"quiet\">\(words.event)</code>", words.decision, "\(words.who)",
-            "\(words.text("provider_id") ?? "")", words.call.map { "<span class=\"address\">\($0)</span>" } ?? "", "\(shortened(words.text("reason") ?? ""))",
+            "\(words.text("provider_id") ?? "")", words.call.map { "<span class=\"address\">\($0)</span>" } ?? "",
+            "\(shortened(words.text("reason") ?? ""))",
         ]
     }
 
@@ -227,7 +228,8 @@ struct AuditRecordPage: Sendable {
             rows: outcomes.map { outcome -> [HTML] in
                 func part(_ name: String) -> HTML { "\(outcome[name]?.string ?? "")" }
                 return [
-                    part("rule"), part("layer"), Self.badge(outcome["result"]?.string), part("reason"), part("needed"),
+                    part("rule"), part("layer"), RuleResultWords.badge(outcome["result"]?.string).html, part("reason"),
+                    part("needed"),
                 ]
             })
         return """
@@ -236,15 +238,6 @@ struct AuditRecordPage: Sendable {
             \(table.html)
             </section>
             """
-    }
-
-    private static func badge(_ result: String?) -> HTML {
-        switch result {
-        case "allow": Badge("allows", .good).html
-        case "deny": Badge("refuses", .bad).html
-        case "not_applicable": Badge("does not apply").html
-        default: Badge(result ?? "unknown").html
-        }
     }
 }
 

@@ -71,17 +71,6 @@ extension PortalRoutes {
     }
 }
 
-extension Exchange {
-    /// What a form with method GET sent.
-    var queryForm: FormValues { FormValues(FormText.decode(rawQuery ?? "")) }
-}
-
-extension FormText {
-    static func query(_ items: [(String, String)]) -> String {
-        items.map { encode($0.0) + "=" + encode($0.1) }.joined(separator: "&")
-    }
-}
-
 extension FormValues {
     private static let auditFilterNames = [
         "from", "to", "event", "provider_id", "user_id", "grant_id", "decision", "request_id", "trace_id",

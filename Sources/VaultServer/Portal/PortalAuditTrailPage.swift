@@ -4,6 +4,7 @@ import VaultDomain
 import VaultService
 import VaultStore
 
+/// How the trail of an app is kept, on one page: verification, retention, streams, checkpoints.
 struct TrailPage: Sendable {
     enum Retention: Sendable {
         /// `nil` is for ever.
@@ -22,7 +23,6 @@ struct TrailPage: Sendable {
     let now: Instant
 
     private var path: String { SitePath.portalApp(appID, "audit/trail").path }
-    private var csrf: HTML { "<input type=\"hidden\" name=\"csrf\" value=\"\(caller.csrfToken)\">" }
 
     var html: HTML {
         """
@@ -80,8 +80,8 @@ struct TrailPage: Sendable {
         return """
             <p>\(kept)</p>
             <form method="post" action="\(path)/retention">
-            \(csrf)
-            \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+            \(caller.csrfField)
+            \(state.alert)
             \(Field(
                 "days", "Days", state, kind: .number,
                 hint: "Empty: for ever. What is older is removed for good, which is itself on record.",
@@ -98,11 +98,10 @@ struct TrailPage: Sendable {
         return """
             <section class="panel" aria-labelledby="opened">
             <h2 id="opened">The signing secret of the new stream</h2>
-            \(Notice("Copy it now. It is shown this once, and nobody can read it again.", .warn).html)
-            \(CopyField(id: "secret", label: "Signing secret", value: secret.revealed()).html)
+            \(ShownOnce(id: "secret", label: "Signing secret", value: secret).html)
             <p class="quiet">Messages to \(stream.status.stream.url) are signed with it, as Standard Webhooks describes.</p>
             </section>
-            """   // plaintext leaves here
+            """
     }
 
     private var streamTable: HTML {
@@ -148,8 +147,8 @@ struct TrailPage: Sendable {
             <details\(open)>
             <summary>New stream</summary>
             <form method="post" action="\(path)/streams">
-            \(csrf)
-            \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+            \(caller.csrfField)
+            \(state.alert)
             \(Field("kind", "Kind", state, kind: .select(kinds)).html)
             \(Field("url", "Address", state, kind: .url, isRequired: true, placeholder: "https://siem.example.com/hook").html)
             \(Field(

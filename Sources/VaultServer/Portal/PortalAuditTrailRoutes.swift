@@ -77,7 +77,7 @@ extension PortalRoutes {
             retention = .days(try vault.auditRetention(caller.account, appID: exchange.appID))
         } catch let error as VaultError where error.code == .serviceUnavailable {}
         let trail = TrailPage(
-            caller: caller, appID: app.id.text, role: caller.account.roles[app.organizationID] ?? .readOnly,
+            caller: caller, appID: app.id.text, role: caller.role(in: app),
             checkpoints: Array(checkpoints.prefix(paging.limit)),
             pager: Pager(paging, checkpoints, path: path, position: { PagePosition(at: $0.sequence, id: "") }),
             retention: retention, streams: try vault.auditStreams(caller.account, appID: exchange.appID),

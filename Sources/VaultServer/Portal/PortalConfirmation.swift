@@ -19,8 +19,8 @@ struct ConfirmationPage: Sendable {
         <section class="panel" aria-labelledby="question">
         \(text)
         <form method="post" action="\(path)">
-        <input type="hidden" name="csrf" value="\(csrfToken)">
-        \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(CSRFField(csrfToken).html)
+        \(state.alert)
         \(fields)
         <p class="actions"><button class="\(style)">\(label)</button>
         <a class="button plain" href="\(backPath)">Cancel</a></p>

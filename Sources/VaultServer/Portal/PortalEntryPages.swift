@@ -4,7 +4,7 @@ import VaultStore
 
 /// Where the first operator makes their account.
 struct SetupPage: Sendable {
-    let form: String
+    let csrfToken: String
     let path: String
     let state: FormState
 
@@ -14,9 +14,9 @@ struct SetupPage: Sendable {
             body: """
                 <h1>Welcome to Sallyport</h1>
                 <p>Nobody runs this vault yet. Make the first operator account: it can do everything, and invite others.</p>
-                \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+                \(state.alert)
                 <form method="post" action="\(path)">
-                <input type="hidden" name="csrf" value="\(form)">
+                \(CSRFField(csrfToken).html)
                 \(Field("email", "E-mail address", state, kind: .email, isRequired: true, autocomplete: "username").html)
                 \(NewPassword(state: state).html)
                 <p class="actions"><button>Create the account</button></p>
@@ -41,7 +41,7 @@ struct NewPassword: Sendable {
 }
 
 struct PortalSignInPage: Sendable {
-    let form: String
+    let csrfToken: String
     let target: String
     let state: FormState
     /// The host of the installation's own identity provider.
@@ -53,10 +53,10 @@ struct PortalSignInPage: Sendable {
             body: """
                 <p class="eyebrow">Developer Portal</p>
                 <h1>Sign in</h1>
-                \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+                \(state.alert)
                 \(providerHost.map(provider))
                 <form method="post" action="\(SitePath.portalSignIn.path)">
-                <input type="hidden" name="csrf" value="\(form)">
+                \(CSRFField(csrfToken).html)
                 <input type="hidden" name="to" value="\(target)">
                 \(Field("email", "E-mail address", state, kind: .email, isRequired: true, autocomplete: "username").html)
                 \(Field("password", "Password", state, kind: .password, isRequired: true, autocomplete: "current-password").html)
@@ -75,7 +75,7 @@ struct PortalSignInPage: Sendable {
 
 struct InvitationPage: Sendable {
     let invitation: InvitationView
-    let form: String
+    let csrfToken: String
     let path: String
     let signedInAs: String?
     let state: FormState
@@ -90,7 +90,7 @@ struct InvitationPage: Sendable {
                 <h1>You are invited</h1>
                 <p><strong>\(invitation.email)</strong> is invited to <strong>\(invitation.organizationName)</strong> as \
                 \(invitation.role.words).</p>
-                \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+                \(state.alert)
                 \(way)
                 """)
     }
@@ -125,7 +125,7 @@ struct InvitationPage: Sendable {
     private func accept(_ fields: HTML) -> HTML {
         """
         <form method="post" action="\(path)">
-        <input type="hidden" name="csrf" value="\(form)">
+        \(CSRFField(csrfToken).html)
         \(fields)
         <p class="actions"><button>Accept the invitation</button></p>
         </form>

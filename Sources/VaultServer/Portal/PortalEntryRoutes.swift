@@ -13,14 +13,14 @@ extension PortalRoutes {
             Route("GET", SitePath.portalSetup("{token}").path, "The one-time setup address") { _, exchange in
                 try await entering {
                     try vault.requireSetupAddress(exchange.parameter("token"))
-                    return entry(exchange) { SetupPage(form: $0, path: exchange.path, state: FormState()).layout }
+                    return entry(exchange) { SetupPage(csrfToken: $0, path: exchange.path, state: FormState()).layout }
                 }
             },
             Route("POST", SitePath.portalSetup("{token}").path, "Make the first operator") { visitor, exchange in
                 try await entering {
                     let form = try entryForm(exchange)
                     return try await exchange.submitting(form) { state in
-                        entry(exchange) { SetupPage(form: $0, path: exchange.path, state: state).layout }
+                        entry(exchange) { SetupPage(csrfToken: $0, path: exchange.path, state: state).layout }
                     } _: {
                         let fields = form.fields(.text("email"), .secret("password"))
                         let email = fields.string("email", length: 1...320)
@@ -100,7 +100,7 @@ extension PortalRoutes {
             let account = try await caller(of: exchange)?.account.email
             return entry(exchange) {
                 InvitationPage(
-                    invitation: invitation, form: $0, path: exchange.path, signedInAs: account, state: state,
+                    invitation: invitation, csrfToken: $0, path: exchange.path, signedInAs: account, state: state,
                     provider: vault.operatorProviderHost.map { (exchange.path + "/sign-in", $0) }
                 ).layout
             }
@@ -139,12 +139,12 @@ extension PortalRoutes {
         let target = state.isSent ? Self.target(state.values["to"]) : Self.target(exchange)
         return entry(exchange) {
             PortalSignInPage(
-                form: $0, target: target, state: state, providerHost: vault.operatorProviderHost
+                csrfToken: $0, target: target, state: state, providerHost: vault.operatorProviderHost
             ).layout
         }
     }
 
-    private static func requireRepeated(_ form: FormValues) throws {
+    static func requireRepeated(_ form: FormValues) throws {
         guard form.raw("password") == form.raw("password_again") else {
             throw VaultError.validation("password_again", "is not the same")
         }
@@ -160,7 +160,7 @@ extension PortalRoutes {
     }
 
     private static func target(_ exchange: Exchange) -> String {
-        target(FormText.decode(exchange.rawQuery ?? "").first { $0.name == "to" }?.value ?? "")
+        target(exchange.queryForm.raw("to"))
     }
 
     /// A page without a session, and the cookie that its form is bound to.

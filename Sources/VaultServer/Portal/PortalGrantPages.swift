@@ -160,7 +160,7 @@ struct GrantDetailPage: Sendable {
         let owners: [UserID: User] = user.map { [$0.id: $0] } ?? [:]
         let end: HTML = time(grant.expiresAt) ?? "never"
         let lastUsed: HTML = time(grant.lastUsedAt) ?? "never"
-        let scopes: HTML = grant.scopes.isEmpty ? "none" : "\(grant.scopes.map { "<code>\($0)</code> " as HTML })"
+        let scopes: HTML = grant.scopes.isEmpty ? "none" : CodeList(grant.scopes).html
         let label: HTML? = grant.label.map { "\($0)" }
         let account: HTML? = grant.accountIdentifier.map { "\($0)" }
         let reason: HTML? = grant.revokeReason.map { "\($0)" }
@@ -241,9 +241,9 @@ struct GrantDetailPage: Sendable {
     private var extendForm: HTML {
         """
         <form method="post" action="\(path)/extend">
-        <input type="hidden" name="csrf" value="\(caller.csrfToken)">
+        \(caller.csrfField)
         <h3>Extend</h3>
-        \(extending.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(extending.alert)
         \(Field(
             "expires_at", "New end", extending, kind: .dateTime,
             hint: "In UTC. What the grant’s terms and policies allow at most cuts it.", isRequired: true).html)
@@ -271,8 +271,8 @@ struct GrantRevocationPage: Sendable {
         <h2 id="ends">What ends</h2>
         <p>\(loser) loses the use of this account at once. When no other grant uses its tokens, they are deleted here and revoked at the provider. This cannot be undone.</p>
         <form method="post" action="\(path)/revoke">
-        <input type="hidden" name="csrf" value="\(caller.csrfToken)">
-        \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(caller.csrfField)
+        \(state.alert)
         \(Field("reason", "Reason", state, hint: "Kept with the grant and in the audit trail.").html)
         <p class="actions"><button class="danger" name="action" value="revoke">Revoke this grant</button>
         <a class="button plain" href="\(path)">Cancel</a></p>

@@ -50,7 +50,7 @@ extension PortalRoutes {
 
     private func grantListPage(_ caller: PortalCaller, _ exchange: Exchange) async throws -> Answer {
         let app = try vault.app(caller.account, exchange.appID)
-        let form = FormValues(FormText.decode(exchange.rawQuery ?? ""))
+        let form = exchange.queryForm
         func list(_ state: FormState, _ grants: [GrantDetails], _ pager: Pager) throws -> Answer {
             let shown = GrantListPage(
                 appID: app.id, filter: state, grants: grants, users: try owners(of: grants, caller, exchange),
@@ -99,7 +99,7 @@ extension PortalRoutes {
         let shown = GrantDetailPage(
             caller: caller, appID: app.id, details: details,
             user: try owners(of: [details], caller, exchange).values.first, policy: policy, extending: extending,
-            extended: extended, isReadOnly: isReadOnly(caller, app), now: now)
+            extended: extended, isReadOnly: !caller.mayChange(app), now: now)
         return page(caller, exchange, "Grant", app: app, section: .grants, shown.html)
     }
 

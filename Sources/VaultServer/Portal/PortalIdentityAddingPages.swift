@@ -32,7 +32,7 @@ struct AddIdentityProviderPage: Sendable {
         <h2 id="add">Add Identity Provider</h2>
         <p>Your users have their accounts at an identity provider: Auth0, Clerk, or any other that speaks OpenID Connect. Once this app knows it, every call can be made for one user, and whoever is gone there loses their access here.</p>
         <form method="post" action="\(context.path)/discover">
-        \(context.csrf)
+        \(context.csrfField)
         \(issuer.alert)
         \(Field(
             "issuer_url", "Issuer URL", issuer, kind: .url, hint: "An address that begins with https://", isRequired: true,
@@ -116,7 +116,7 @@ struct IdentityReviewPage: Sendable {
     private var form: HTML {
         """
         <form method="post" action="\(context.path)">
-        \(context.csrf)
+        \(context.csrfField)
         <input type="hidden" name="issuer_url" value="\(found.document.issuer)">
         \(state.alert)
         \(Field(
@@ -179,7 +179,7 @@ struct IdentityRemovalPage: Sendable {
     private var confirmation: HTML {
         """
         <form method="post" action="\(context.path)/remove">
-        \(context.csrf)
+        \(context.csrfField)
         <p class="actions"><button class="danger">Remove identity provider</button> <a class="button plain" href="\(context.path)">Keep it</a></p>
         </form>
         """

@@ -60,11 +60,12 @@ struct IdentityPage: Sendable {
         return """
             <section class="panel" aria-labelledby="secret">
             <h2 id="secret">The signing secret of your webhooks</h2>
-            \(Notice("Copy it now: it is shown this once, and nobody can read it again. A secret from before is refused from this moment. If you lose it, make a new one with Rotate Secret.", .warn).html)
-            \(CopyField(id: "signing-secret", label: "Signing secret", value: madeSecret.revealed()).html)
+            \(ShownOnce(
+                id: "signing-secret", label: "Signing secret", value: madeSecret,
+                warning: "Copy it now: it is shown this once, and nobody can read it again. A secret from before is refused from this moment. If you lose it, make a new one with Rotate Secret.").html)
             <p>Paste it into <strong>Authorization Token</strong> of the log stream. The <a href="#webhooks">steps</a> are further down.</p>
             </section>
-            """   // plaintext leaves here
+            """
     }
 
     // MARK: The provider
@@ -162,7 +163,7 @@ struct IdentityPage: Sendable {
     private var claimForm: HTML {
         """
         <form method="post" action="\(path)/claims">
-        \(context.csrf)
+        \(context.csrfField)
         \(ClaimFields(
             state: forms.claims, claims: provider.claims,
             emptyHint: "Empty: none. Leave it empty until your tokens carry it.").html)
@@ -175,7 +176,7 @@ struct IdentityPage: Sendable {
     private var audienceForm: HTML {
         """
         <form method="post" action="\(path)/audience">
-        \(context.csrf)
+        \(context.csrfField)
         \(forms.audience.alert)
         \(Field(
             "audience", "Audience", forms.audience,
@@ -273,7 +274,7 @@ struct SignInPanel: Sendable {
     private var form: HTML {
         """
         <form method="post" action="\(context.path)/sign-in">
-        \(context.csrf)
+        \(context.csrfField)
         \(state.alert)
         \(Field("client_id", "Client ID", state, isRequired: true, initial: provider.signInClientID ?? "").html)
         \(Field("client_secret", "Client Secret", state, kind: .password, hint: secretHint, isRequired: true).html)

@@ -187,7 +187,7 @@ extension PortalRoutes {
     {
         IdentityPageContext(
             csrfToken: caller.csrfToken, path: SitePath.portalApp(app.id.text, "identity").path,
-            canEdit: (caller.account.roles[app.organizationID] ?? .readOnly) != .readOnly,
+            canEdit: caller.mayChange(app),
             instructions: IdentityInstructions(
                 type: provider?.type, audience: provider?.audience, addresses: SignInAddresses(vault.configuration),
                 publicURL: vault.configuration.publicURL, appID: app.id.text,
@@ -240,7 +240,7 @@ struct IdentityPageContext: Sendable {
     let instructions: IdentityInstructions
     let now: Instant
 
-    var csrf: HTML { "<input type=\"hidden\" name=\"csrf\" value=\"\(csrfToken)\">" }
+    var csrfField: HTML { CSRFField(csrfToken).html }
 
     func time(_ instant: Instant) -> HTML { TimeText(instant: instant, now: now).html }
 }
@@ -254,9 +254,4 @@ struct IdentityForms: Sendable {
     var webhooks = FormState()
     var events = FormState()
     var deliveries = FormState()
-}
-
-extension FormState {
-    /// What is wrong with the whole form, read out at once.
-    var alert: HTML? { message.map { Notice("\($0)", .bad, isAlert: true).html } }
 }

@@ -78,7 +78,7 @@ struct KeyListPage: Sendable {
 
     private func addresses(_ key: APIKeyRecord) -> HTML {
         guard let ranges = key.cidrAllowlist else { return "anywhere" }
-        return "\(ranges.map { "<code>\($0)</code> " as HTML })"
+        return CodeList(ranges).html
     }
 
     private func state(_ key: APIKeyRecord) -> HTML {
@@ -124,8 +124,8 @@ struct NewKeyPage: Sendable {
         <div class="page-head"><h1>New API key</h1></div>
         <section class="panel" aria-label="New API key">
         <form method="post" action="\(SitePath.portalApp(app.id.text, "keys/new").path)">
-        <input type="hidden" name="csrf" value="\(csrfToken)">
-        \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(CSRFField(csrfToken).html)
+        \(state.alert)
         \(Field("name", "Name", state, hint: "What will use it, such as “production web”.", isRequired: true).html)
         \(Field("key_type", "Type", state, kind: .select(Self.types)).html)
         \(scopes)
@@ -208,8 +208,7 @@ struct MintedKeyPage: Sendable {
         <div class="page-head"><h1>Your new API key</h1></div>
         <section class="panel" aria-labelledby="minted">
         <h2 id="minted">\(minted.record.name)</h2>
-        \(Notice("Copy it now. It is shown this once, and nobody can read it again.", .warn).html)
-        \(CopyField(id: "key", label: "API key", value: minted.key.revealed()).html)
+        \(ShownOnce(id: "key", label: "API key", value: minted.key).html)
         \(overlap)
         <p class="actions"><a class="button" href="\(SitePath.portalApp(app.id.text, "keys").path)">I have copied it</a></p>
         </section>
@@ -219,7 +218,7 @@ struct MintedKeyPage: Sendable {
         <code>pip install alter-sdk</code>. Without https the SDK speaks only to a vault on its own machine.</p>
         \(CopyBlock(id: "snippet", label: "Python", text: snippet.opening(minted.record.keyType)).html)
         </section>
-        """  // plaintext leaves here
+        """
     }
 
     private var overlap: HTML? {

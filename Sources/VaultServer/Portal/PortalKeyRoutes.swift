@@ -82,7 +82,7 @@ extension PortalRoutes {
         let keys = try vault.keys(
             caller.account, appID: exchange.appID, after: paging.position, limit: paging.limit + 1)
         let list = KeyListPage(
-            app: app, mayChange: caller.account.roles[app.organizationID] != .readOnly,
+            app: app, mayChange: caller.mayChange(app),
             keys: Array(keys.prefix(paging.limit)),
             pager: Pager(
                 paging, keys, path: exchange.path,

@@ -39,6 +39,12 @@ extension PortalRoutes {
                     return done(.saved, .portalOrganization(exchange.organizationID))
                 }
             },
+        ] + membershipRoutes
+    }
+
+    private var membershipRoutes: [Route<PortalCaller>] {
+        let organization = SitePath.portalOrganization("{organization_id}").path
+        return [
             Route("POST", organization + "/members/{member_id}", "Change or remove a member") { caller, exchange in
                 let form = exchange.form
                 return try await exchange.submitting(form) {
@@ -100,8 +106,8 @@ extension PortalRoutes {
             <h2 id="new">New organization</h2>
             <p>An organization holds apps, and the operators who run them together.</p>
             <form method="post" action="\(SitePath.portalOrganizations.path)">
-            <input type="hidden" name="csrf" value="\(caller.csrfToken)">
-            \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+            \(caller.csrfField)
+            \(state.alert)
             \(Field("name", "Name", state, isRequired: true).html)
             <p class="actions"><button>Create organization</button></p>
             </form>
@@ -141,7 +147,6 @@ struct OrganizationPage: Sendable {
 
     private var path: String { SitePath.portalOrganization(organization.record.id.text).path }
     private var isAdmin: Bool { organization.role == .admin }
-    private var csrf: HTML { "<input type=\"hidden\" name=\"csrf\" value=\"\(caller.csrfToken)\">" }
     private static let roles = [MembershipRole.member, .admin, .readOnly].map { (value: $0.rawValue, label: $0.title) }
 
     var html: HTML {
@@ -150,7 +155,7 @@ struct OrganizationPage: Sendable {
         \(openedInvitation)
         <section class="panel" aria-labelledby="members">
         <h2 id="members">Members</h2>
-        \(memberState.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(memberState.alert)
         \(memberTable)
         </section>
         \(isAdmin ? invitationPanel : nil)
@@ -163,10 +168,11 @@ struct OrganizationPage: Sendable {
         return """
             <section class="panel" aria-labelledby="opened">
             <h2 id="opened">The invitation for \(opened.record.email)</h2>
-            \(Notice("Send this link to them. It is shown this once, works once, and for a week.", .warn).html)
-            \(CopyField(id: "invitation", label: "Invitation link", value: opened.address.revealed()).html)
+            \(ShownOnce(
+                id: "invitation", label: "Invitation link", value: opened.address,
+                warning: "Send this link to them. It is shown this once, works once, and for a week.").html)
             </section>
-            """   // plaintext leaves here
+            """
     }
 
     private var memberTable: HTML {
@@ -222,8 +228,8 @@ struct OrganizationPage: Sendable {
             <h2 id="invite">Invite somebody</h2>
             \(list)
             <form method="post" action="\(path)/invitations">
-            \(csrf)
-            \(invitation.message.map { Notice("\($0)", .bad, isAlert: true).html })
+            \(caller.csrfField)
+            \(invitation.alert)
             \(Field("email", "E-mail address", invitation, kind: .email, isRequired: true).html)
             \(Field(
                 "role", "Role", invitation, kind: .select(Self.roles),
@@ -239,7 +245,7 @@ struct OrganizationPage: Sendable {
         <section class="panel" aria-labelledby="rename">
         <h2 id="rename">Name</h2>
         <form method="post" action="\(path)">
-        \(csrf)
+        \(caller.csrfField)
         \(Field("name", "Name", name, isRequired: true, initial: organization.record.name, idPrefix: "org-").html)
         <p class="actions"><button class="plain">Rename</button></p>
         </form>

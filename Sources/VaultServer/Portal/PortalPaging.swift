@@ -34,7 +34,7 @@ struct Pager: Sendable {
             return
         }
         let items = filter.filter { !$0.1.isEmpty } + [("cursor", paging.cursor(position(last)))]
-        next = path + "?" + items.map { FormText.encode($0.0) + "=" + FormText.encode($0.1) }.joined(separator: "&")
+        next = path + "?" + FormText.query(items)
     }
 
     var html: HTML? { next.map { "<p class=\"pager\"><a class=\"button plain\" href=\"\($0)\">\(label)</a></p>" } }

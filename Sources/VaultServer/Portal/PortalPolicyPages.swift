@@ -90,7 +90,7 @@ struct PolicyPage: Sendable {
     }
 
     private var problem: HTML? {
-        if let message = state.message { return Notice("\(message)", .bad, isAlert: true).html }
+        if let alert = state.alert { return alert }
         guard !state.problems.isEmpty else { return nil }
         return Notice("Nothing was saved. Look at what is marked below.", .bad, isAlert: true).html
     }
@@ -102,7 +102,7 @@ struct PolicyPage: Sendable {
         \(problem)
         \(Notice("What is left empty is not limited. A change acts on the next request.").html)
         <form method="post" action="\(path)">
-        <input type="hidden" name="csrf" value="\(caller.csrfToken)">
+        \(caller.csrfField)
         \(who)
         \(time)
         \(calls)

@@ -47,7 +47,7 @@ extension PortalRoutes {
         let app = try vault.app(caller.account, exchange.appID)
         let shown = PolicyListPage(
             appID: app.id, policies: try vault.policies(caller.account, appID: exchange.appID),
-            providers: try providerNames(caller, exchange), isReadOnly: isReadOnly(caller, app))
+            providers: try providerNames(caller, exchange), isReadOnly: !caller.mayChange(app))
         return page(caller, exchange, "Policies", app: app, section: .policies, shown.html)
     }
 
@@ -66,12 +66,12 @@ extension PortalRoutes {
         let app = try vault.app(caller.account, exchange.appID)
         let stored = try vault.storedPolicy(caller.account, appID: exchange.appID, target)
         let place = PolicyPlace(appID: exchange.appID, target)
-        let asked = FormText.decode(exchange.rawQuery ?? "").first { $0.name == "rows" }.flatMap { Int($0.value) }
+        let asked = Int(exchange.queryForm.raw("rows"))
         let shown = PolicyPage(
             caller: caller, place: place, stored: stored,
             state: state ?? PolicyForm.values(stored?.document ?? [:]),
             emptyRows: min(max(asked ?? PolicyPage.rowsToFill, 0), PolicyForm.windowsMax),
-            isReadOnly: isReadOnly(caller, app))
+            isReadOnly: !caller.mayChange(app))
         return page(caller, exchange, place.title, app: app, section: place.section, shown.html)
     }
 
@@ -101,7 +101,7 @@ extension PortalRoutes {
 
     private func simulationPage(_ caller: PortalCaller, _ exchange: Exchange) async throws -> Answer {
         let app = try vault.app(caller.account, exchange.appID)
-        let form = FormValues(FormText.decode(exchange.rawQuery ?? ""))
+        let form = exchange.queryForm
         let providers = try providerNames(caller, exchange)
         let keys = try vault.keys(caller.account, appID: exchange.appID, after: .start, limit: Limits.pageDefault)
         func shown(_ state: FormState, _ outcome: SimulationPage.Outcome) -> Answer {

@@ -2,6 +2,8 @@ import VaultAPI
 import VaultDomain
 import VaultStore
 
+// The pages of OAuth providers: those of the app, the catalogue, and the form of one.
+
 struct ProviderListPage: Sendable {
     let app: AppRecord
     let mayChange: Bool
@@ -52,7 +54,7 @@ struct ProviderListPage: Sendable {
 
     private func scopes(_ provider: OAuthProviderRecord) -> HTML {
         let scopes = provider.settings.template(id: provider.providerID)?.defaultScopes ?? []
-        return scopes.isEmpty ? "none" : "\(scopes.map { "<code>\($0)</code> " as HTML })"
+        return scopes.isEmpty ? "none" : CodeList(scopes).html
     }
 
     private func actions(_ provider: OAuthProviderRecord) -> HTML {
@@ -147,8 +149,8 @@ struct BuiltInProviderPage: Sendable {
         <section class="panel" aria-labelledby="client">
         <h2 id="client">Your client</h2>
         <form method="post" action="\(SitePath.portalApp(app.id.text, "providers/\(template.id)/edit").path)">
-        <input type="hidden" name="csrf" value="\(csrfToken)">
-        \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(CSRFField(csrfToken).html)
+        \(state.alert)
         \(ProviderClientFields(state: state, isConfigured: isConfigured).html)
         \(template.scopes.isEmpty ? nil : scopes)
         \(Field(
@@ -162,7 +164,7 @@ struct BuiltInProviderPage: Sendable {
         <section class="panel" aria-labelledby="known">
         <h2 id="known">What is fixed</h2>
         \(Facts([
-            (name: "Tokens go only to", value: "\(template.apiHosts.map { "<code>\($0)</code> " as HTML })"),
+            (name: "Tokens go only to", value: CodeList(template.apiHosts).html),
             (name: "Revoking there", value: revocation),
         ]).html)
         </section>
@@ -227,8 +229,8 @@ struct CustomProviderPage: Sendable {
         <section class="panel" aria-labelledby="settings">
         <h2 id="settings">Settings</h2>
         <form method="post" action="\(path)">
-        <input type="hidden" name="csrf" value="\(csrfToken)">
-        \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(CSRFField(csrfToken).html)
+        \(state.alert)
         \(identity)
         \(ProviderClientFields(state: state, isConfigured: provider != nil).html)
         \(Field(

@@ -107,7 +107,7 @@ extension PortalRoutes {
     private func providersPage(_ caller: PortalCaller, _ exchange: Exchange) throws -> Answer {
         let app = try vault.app(caller.account, exchange.appID)
         let list = ProviderListPage(
-            app: app, mayChange: caller.account.roles[app.organizationID] != .readOnly,
+            app: app, mayChange: caller.mayChange(app),
             providers: try vault.oauthProviders(caller.account, appID: exchange.appID),
             redirectURI: vault.oauthRedirectURI)
         return page(caller, exchange, "OAuth providers", app: app, section: .providers, list.html)

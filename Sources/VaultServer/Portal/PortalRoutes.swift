@@ -12,6 +12,13 @@ struct PortalCaller: Sendable {
     let account: OperatorCaller
     /// What every form of the session carries.
     let csrfToken: String
+
+    var csrfField: HTML { CSRFField(csrfToken).html }
+
+    func role(in app: AppRecord) -> MembershipRole { account.roles[app.organizationID] ?? .readOnly }
+
+    /// Whether a page offers to change the app. The verbs decide.
+    func mayChange(_ app: AppRecord) -> Bool { role(in: app) != .readOnly }
 }
 
 struct PortalRoutes: Sendable {
@@ -127,10 +134,7 @@ enum PortalNotice: String, CaseIterable, Sendable {
     case suspended, restored, deprovisioned, extended
 
     init?(_ exchange: Exchange) {
-        guard let text = FormText.decode(exchange.rawQuery ?? "").first(where: { $0.name == "done" })?.value else {
-            return nil
-        }
-        self.init(rawValue: text)
+        self.init(rawValue: exchange.queryForm.raw("done"))
     }
 
     var text: String {

@@ -3,6 +3,8 @@ import VaultDomain
 import VaultService
 import VaultStore
 
+// The pages of managed secrets: the list, a new one by its type, and one of them. None shows a value.
+
 extension ManagedCredentialType {
     /// One member of the value.
     struct Part: Sendable {
@@ -56,7 +58,7 @@ extension ManagedCredentialType {
 extension ManagedSecretRecord {
     var typeTitle: String { ManagedCredentialType(rawValue: credentialType)?.title ?? credentialType }
 
-    var hosts: HTML { "\(allowedHosts.map { "<code>\($0)</code> " as HTML })" }
+    var hosts: HTML { CodeList(allowedHosts).html }
 }
 
 struct SecretListPage: Sendable {
@@ -173,8 +175,8 @@ struct NewSecretPage: Sendable {
         <div class="page-head"><h1>New managed secret</h1> <span class="quiet">\(type.title)</span></div>
         <section class="panel" aria-label="\(type.title)">
         <form method="post" action="\(SitePath.portalApp(app.id.text, "secrets/new/" + type.rawValue).path)">
-        <input type="hidden" name="csrf" value="\(csrfToken)">
-        \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(CSRFField(csrfToken).html)
+        \(state.alert)
         \(Field("name", "Name", state, hint: "For people.", isRequired: true).html)
         \(Field(
             "slug", "Slug", state,

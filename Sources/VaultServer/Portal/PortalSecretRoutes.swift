@@ -112,7 +112,7 @@ extension PortalRoutes {
         let secrets = try vault.managedSecrets(
             caller.account, appID: exchange.appID, after: paging.position, limit: paging.limit + 1)
         let list = SecretListPage(
-            app: app, mayChange: caller.account.roles[app.organizationID] != .readOnly,
+            app: app, mayChange: caller.mayChange(app),
             secrets: Array(secrets.prefix(paging.limit)),
             pager: Pager(
                 paging, secrets, path: exchange.path,
@@ -132,7 +132,7 @@ extension PortalRoutes {
         let details = try vault.managedSecretDetails(
             caller.account, appID: exchange.appID, exchange.parameter("secret_id"))
         let shown = SecretPage(
-            app: app, mayChange: caller.account.roles[app.organizationID] != .readOnly, details: details,
+            app: app, mayChange: caller.mayChange(app), details: details,
             snippet: PythonSnippet(publicURL: vault.configuration.publicURL), now: now)
         return page(caller, exchange, details.record.name, app: app, section: .secrets, shown.html)
     }

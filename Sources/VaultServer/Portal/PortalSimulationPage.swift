@@ -45,7 +45,7 @@ struct SimulationPage: Sendable {
         ]
         return """
             <form method="get" action="\(path)">
-            \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+            \(state.alert)
             \(Field("user", "Who", state, kind: .search, hint: "E-mail, subject, name or id of a user. Empty: the app itself.").html)
             \(Field("provider_id", "Provider", state, kind: .select(providerChoices)).html)
             \(Field("grant_id", "Or a grant, by its id", state, kind: .search).html)
@@ -79,15 +79,15 @@ struct SimulationPage: Sendable {
 
     private func candidates(_ users: [UserDetails]) -> HTML {
         let names = ["provider_id", "grant_id", "key_id", "mode", "method", "url", "ip", "at"]
-        let rest = names.map { (name: $0, value: state.values[$0]) }.filter { !$0.value.isEmpty }
-            .map { "&" + FormText.encode($0.name) + "=" + FormText.encode($0.value) }.joined()
+        let rest = names.map { ($0, state.values[$0]) }.filter { !$0.1.isEmpty }
         return """
             <section class="panel" aria-labelledby="who">
             <h2 id="who">Who is meant?</h2>
             <ul class="steps">
             \(users.prefix(Self.candidatesShown).map { details -> HTML in
                 let user = details.record.user
-                return "<li><a href=\"\(path)?user=\(user.id.text)\(rest)\">\(user.shownName)</a> <span class=\"quiet\">\(user.email ?? user.externalSubjectID)</span></li>\n"
+                let address = path + "?" + FormText.query([("user", user.id.text)] + rest)
+                return "<li><a href=\"\(address)\">\(user.shownName)</a> <span class=\"quiet\">\(user.email ?? user.externalSubjectID)</span></li>\n"
             })
             </ul>
             <p class="quiet">Somebody else? Give more of the name, or the e-mail address.</p>
@@ -116,15 +116,7 @@ struct SimulationPage: Sendable {
         let needed: HTML? = rule["needed"]?.string.map { "<br><span class=\"quiet\">needed: \($0)</span>" }
         return [
             "\(rule["layer"]?.string ?? "")", Code(rule["rule"]?.string ?? "").html,
-            badge(rule["result"]?.string ?? "").html, "\(rule["reason"]?.string ?? "")\(needed)",
+            RuleResultWords.badge(rule["result"]?.string).html, "\(rule["reason"]?.string ?? "")\(needed)",
         ]
-    }
-
-    private static func badge(_ result: String) -> Badge {
-        switch result {
-        case "allow": Badge("allows", .good)
-        case "deny": Badge("refuses", .bad)
-        default: Badge("does not apply")
-        }
     }
 }

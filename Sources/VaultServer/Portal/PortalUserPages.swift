@@ -20,15 +20,6 @@ extension UserStatus {
     }
 }
 
-/// A value as machines know it.
-struct Code: Sendable {
-    let text: String
-
-    init(_ text: String) { self.text = text }
-
-    var html: HTML { "<code>\(text)</code>" }
-}
-
 struct UserListPage: Sendable {
     let appID: AppID
     let filter: FormState
@@ -180,7 +171,7 @@ struct UserPage: Sendable {
         """
         <section class="panel" aria-labelledby="actions">
         <h2 id="actions">Actions</h2>
-        \(action.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(action.alert)
         \(user.status == .active ? suspendForm : nil)
         \(user.status == .active ? nil : restoreForm)
         \(user.status == .deprovisioned ? nil : deprovisionLink)
@@ -206,7 +197,7 @@ struct UserPage: Sendable {
     private func form(_ verb: String, _ label: String, _ explanation: HTML) -> HTML {
         """
         <form method="post" action="\(path)/\(verb)">
-        <input type="hidden" name="csrf" value="\(caller.csrfToken)">
+        \(caller.csrfField)
         <h3>\(label)</h3>
         <p>\(explanation)</p>
         \(Field("reason", "Reason", action, hint: "Kept in the audit trail.", idPrefix: verb + "-").html)
@@ -247,8 +238,8 @@ struct DeprovisioningPage: Sendable {
         </ul>
         \(Notice("This cannot be undone. Restoring the user later opens an empty one, who has to connect everything again.", .warn).html)
         <form method="post" action="\(path)/deprovision">
-        <input type="hidden" name="csrf" value="\(caller.csrfToken)">
-        \(state.message.map { Notice("\($0)", .bad, isAlert: true).html })
+        \(caller.csrfField)
+        \(state.alert)
         \(Field("reason", "Reason", state, hint: "Kept in the audit trail and in the receipt.").html)
         \(Field(
             "confirm", "Type \(user.email ?? user.externalSubjectID) to confirm", state,

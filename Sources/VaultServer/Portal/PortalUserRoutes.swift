@@ -57,10 +57,6 @@ extension PortalRoutes {
         try vault.app(caller.account, exchange.appID, toWrite: true)
     }
 
-    func isReadOnly(_ caller: PortalCaller, _ app: AppRecord) -> Bool {
-        caller.account.roles[app.organizationID] == .readOnly
-    }
-
     /// Whom a text means: the user of that id, the one of exactly that address or subject, or those that contain it.
     func people(_ caller: PortalCaller, _ exchange: Exchange, matching text: String) throws -> [UserDetails] {
         if UserID(text) != nil { return [try vault.user(caller.account, appID: exchange.appID, text)] }
@@ -73,7 +69,7 @@ extension PortalRoutes {
 
     private func userListPage(_ caller: PortalCaller, _ exchange: Exchange) async throws -> Answer {
         let app = try vault.app(caller.account, exchange.appID)
-        let form = FormValues(FormText.decode(exchange.rawQuery ?? ""))
+        let form = exchange.queryForm
         func list(_ state: FormState, _ users: [UserDetails], _ pager: Pager) -> Answer {
             let shown = UserListPage(appID: app.id, filter: state, users: users, pager: pager, now: now)
             return page(caller, exchange, "Users", app: app, section: .users, shown.html)
@@ -108,7 +104,7 @@ extension PortalRoutes {
             limit: UserPage.grantsShown)
         let shown = UserPage(
             caller: caller, appID: app.id, details: details, grants: grants, action: action,
-            isReadOnly: isReadOnly(caller, app), now: now)
+            isReadOnly: !caller.mayChange(app), now: now)
         return page(caller, exchange, shown.name, app: app, section: .users, shown.html)
     }
 

@@ -84,7 +84,7 @@ struct WebhooksPanel: Sendable {
             <details\(open)>
             <summary class="button\(isEnabled ? " plain" : "")">\(isEnabled ? "Rotate Secret" : "Enable Webhooks")</summary>
             <form method="post" action="\(path)\(isEnabled ? "/rotate" : "")">
-            \(context.csrf)
+            \(context.csrfField)
             \(Field(
                 "signing_secret", "Signing Secret", forms.webhooks, kind: .password, hint: secretHint, isRequired: true,
                 placeholder: "whsec_…").html)
@@ -217,7 +217,7 @@ struct EventMapForm: Sendable {
     private var form: HTML {
         """
         <form method="post" action="\(context.path)/webhooks/events">
-        \(context.csrf)
+        \(context.csrfField)
         \(state.alert)
         \(problems)
         <div class="choice-grid">

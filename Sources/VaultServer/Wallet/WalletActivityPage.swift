@@ -196,13 +196,7 @@ struct WalletActivityQuery: Sendable {
         let items = [
             ("provider", provider), ("kind", kind?.rawValue ?? ""), ("from", from), ("to", to),
             ("before", cursor ?? ""),
-        ].filter { !$0.1.isEmpty }.map { "\($0.0)=\(Self.encoded($0.1))" }
-        return path.path + (items.isEmpty ? "" : "?" + items.joined(separator: "&"))
-    }
-
-    private static func encoded(_ text: String) -> String {
-        let letters = "abcdefghijklmnopqrstuvwxyz"
-        let plain = CharacterSet(charactersIn: letters + letters.uppercased() + "0123456789-._~")
-        return text.addingPercentEncoding(withAllowedCharacters: plain) ?? ""
+        ].filter { !$0.1.isEmpty }
+        return path.path + (items.isEmpty ? "" : "?" + FormText.query(items))
     }
 }

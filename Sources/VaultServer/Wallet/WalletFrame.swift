@@ -42,7 +42,7 @@ struct WalletFrame: Sendable {
         return "<a href=\"\(address.path)\"\(current)>\(label)</a>"
     }
 
-    var csrfField: HTML { "<input type=\"hidden\" name=\"csrf\" value=\"\(csrfToken)\">" }
+    var csrfField: HTML { CSRFField(csrfToken).html }
 
     static func name(of user: User) -> String { user.email ?? user.displayName ?? user.externalSubjectID }
 

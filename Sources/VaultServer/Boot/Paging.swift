@@ -3,7 +3,7 @@ import VaultCrypto
 import VaultService
 import VaultStore
 
-/// Paging of management lists: `?limit=` and `?cursor=`, answered as `{items, next_cursor}`.
+/// Paging of lists: `?limit=` and `?cursor=`, answered by the Management API as `{items, next_cursor}`, by pages with a link.
 ///
 /// A cursor names the list, the app and the filter it belongs to; another one's is refused (management contract).
 struct Paging: Sendable {
