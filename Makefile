@@ -3,7 +3,7 @@ SWIFT_BUILD = swift build --build-tests --explicit-target-dependency-import-chec
 PACKAGES = libsqlite3-dev libssl-dev zlib1g-dev pkg-config python3-venv tzdata gcc libc6-dev make git
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test conformance faults flood bench bench-trail demo run format lint docs check clean
+.PHONY: help setup build test conformance faults flood bench bench-trail bench-pages screenshots demo run format lint docs check clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -59,6 +59,17 @@ bench-trail: setup ## Measure the verification of an audit trail of a million re
 	swift build --configuration release --product sallyport
 	swift build --configuration release --product VaultBenchmarks
 	./scripts/bench-trail
+
+bench-pages: setup ## Measure the Portal's pages with 10,000 users, 100,000 grants and a million records
+	swift build --configuration release --product sallyport
+	@# Sets the suite's environment up when it is not there.
+	@SALLYPORT_BIN=$(CURDIR)/.build/release/sallyport ./Tests/conformance/run.sh --collect-only -q >/dev/null
+	./scripts/bench-pages
+
+screenshots: setup ## Take the pictures in docs/images
+	@swift build --product sallyport
+	@./Tests/conformance/run.sh --collect-only -q >/dev/null
+	./scripts/screenshots
 
 clean: ## Remove what was built
 	rm -rf .build .venv-conformance tmp

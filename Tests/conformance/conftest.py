@@ -8,8 +8,6 @@ from harness.real_peers import DjangoProvider, Glewlwyd
 from harness.server import Server
 from harness.world import World
 
-ATTACKS = pytest.StashKey[list[tuple[str, str]]]()
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
@@ -76,14 +74,17 @@ def chromium():
         yield browser
 
 
-@pytest.fixture(scope="session")
-def attack_table(pytestconfig):
-    """Rows of (attack, answer), printed after the run."""
-    return pytestconfig.stash.setdefault(ATTACKS, [])
+@pytest.fixture
+def attack_table(request):
+    """Rows of (attack, answer), printed after the run, whichever process ran the test."""
+    rows: list[tuple[str, str]] = []
+    yield rows
+    request.node.user_properties += [("attack", row) for row in rows]
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    rows = config.stash.get(ATTACKS, [])
+def pytest_terminal_summary(terminalreporter):
+    ended = [report for report in terminalreporter.stats.get("", []) if report.when == "teardown"]
+    rows = [row for report in ended for name, row in report.user_properties if name == "attack"]
     if rows:
         terminalreporter.section("identity tokens: attack → answer")
         width = max(len(attack) for attack, _ in rows)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the conformance suite against the built server: run.sh [pytest arguments].
+# Runs the conformance suite against the built server: run.sh [pytest arguments]. Without arguments, all of it: modules side
+# by side, and then what must be alone.
 # Installs what is missing, and needs no network when nothing is. SALLYPORT_BIN names another binary.
 set -euo pipefail
 
@@ -39,4 +40,7 @@ fi
 
 export NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost PYTHONDONTWRITEBYTECODE=1
 cd "$here"
-exec "$venv/bin/python" -m pytest -p no:cacheprovider "$@"
+run() { "$venv/bin/python" -m pytest -p no:cacheprovider "$@"; }
+(($#)) && { run "$@"; exit; }
+run --quiet --numprocesses 2 --dist loadfile -m "not alone" --durations 10
+run --quiet -m alone

@@ -22,6 +22,8 @@ from harness.waiting import eventually
 from harness.webhooks import Auth0Stream
 from harness.world import PROVIDER, World
 
+pytestmark = pytest.mark.alone
+
 FULL_SIZE = 10_000
 WEBHOOKS = int(os.environ.get("SALLYPORT_WEBHOOKS", "2000"))
 """How many deliveries the burst has; `make flood` asks for the full size."""

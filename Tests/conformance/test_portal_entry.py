@@ -409,6 +409,10 @@ PORTAL_POSTS = {
     "Deprovision a user": "/portal/apps/{app_id}/users/{user_id}/deprovision",
     "Revoke a grant": "/portal/apps/{app_id}/grants/{grant_id}/revoke",
     "Give a limited grant a new term, cut to what policies allow": "/portal/apps/{app_id}/grants/{grant_id}/extend",
+    "Verify the trail of an app": "/portal/apps/{app_id}/audit/trail/verify",
+    "Set how long records are kept": "/portal/apps/{app_id}/audit/trail/retention",
+    "Send records to a webhook or a collector": "/portal/apps/{app_id}/audit/trail/streams",
+    "Stop sending to a stream": "/portal/apps/{app_id}/audit/trail/streams/{stream_id}/delete",
     # One route of the sources, at three places: a provider's policy stands for all of them, as the check is one.
     "Set a policy": "/portal/apps/{app_id}/policies/{provider_id}",
     "Remove a policy": "/portal/apps/{app_id}/policies/{provider_id}/delete",

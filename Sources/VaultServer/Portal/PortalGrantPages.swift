@@ -17,6 +17,10 @@ extension GrantStatus {
     }
 }
 
+extension GrantDetails {
+    var title: String { "\(grant.providerID): \(managedSecret?.name ?? grant.shownAccount)" }
+}
+
 extension Grant {
     /// The account at the provider, or what else tells the grant from others.
     var shownAccount: String { accountDisplayName ?? accountIdentifier ?? label ?? "–" }
@@ -126,7 +130,7 @@ struct GrantDetailPage: Sendable {
 
     var html: HTML {
         """
-        <div class="page-head"><h1>\(grant.providerID): \(grant.shownAccount)</h1>\(details.status.badge.html)</div>
+        <div class="page-head"><h1>\(details.title)</h1>\(details.status.badge.html)</div>
         \(outcome)
         <section class="panel" aria-labelledby="facts">
         <h2 id="facts">Facts</h2>
@@ -262,7 +266,7 @@ struct GrantRevocationPage: Sendable {
 
     var html: HTML {
         """
-        <div class="page-head"><h1>Revoke \(grant.providerID): \(grant.shownAccount)</h1></div>
+        <div class="page-head"><h1>Revoke \(details.title)</h1></div>
         <section class="panel" aria-labelledby="ends">
         <h2 id="ends">What ends</h2>
         <p>\(loser) loses the use of this account at once. When no other grant uses its tokens, they are deleted here and revoked at the provider. This cannot be undone.</p>

@@ -18,7 +18,14 @@ settings.configure(
     LOGIN_URL="/admin/login/",
     USE_TZ=True,
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": folder / "provider.db"}},
+    DATABASES={
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": folder / "provider.db",
+            # So that two requests at once wait for each other, where SQLite would refuse the second.
+            "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20},
+        }
+    },
     INSTALLED_APPS=[
         "django.contrib.admin",
         "django.contrib.auth",

@@ -1,5 +1,6 @@
 """Waiting for what happens in other processes, and finding ports for them."""
 
+import secrets
 import socket
 import time
 from collections.abc import Callable
@@ -9,9 +10,16 @@ Value = TypeVar("Value")
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """
+    Below the ports that outgoing connections take for themselves: what is restarted finds its own free again. At random,
+    as tests run in several processes.
+    """
+    while True:
+        port = secrets.SystemRandom().randrange(12_000, 32_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                continue
+            return port
 
 
 def eventually(check: Callable[[], Value], what: str, timeout_seconds: float = 10) -> Value:
