@@ -140,7 +140,8 @@ struct AuditListPage: Sendable {
         return [
             time.map { TimeText(instant: $0, now: now).html } ?? "",
             "\(link)<br><code class=\"quiet\">\(words.event)</code>", words.decision, "\(words.who)",
-            "\(words.text("provider_id") ?? "")", words.call.map { "<span class=\"address\">\($0)</span>" } ?? "", "\(shortened(words.text("reason") ?? ""))",
+            "\(words.text("provider_id") ?? "")", words.call.map { "<span class=\"address\">\($0)</span>" } ?? "",
+            "\(shortened(words.text("reason") ?? ""))",
         ]
     }
 
