@@ -28,6 +28,8 @@ package struct OperatorCaller: Sendable {
     package let isReadOnly: Bool
     /// The session of the Portal it came with.
     package let sessionID: PortalSessionID?
+    /// When the token it came with ends.
+    let tokenExpiresAt: Instant?
     package let origin: RequestOrigin
 
     var principal: AuditPrincipal { .operatorAccount(operatorID) }

@@ -2,6 +2,12 @@
 package enum Limits {
     /// Wire contract §9.1 allows the largest SDK body, a proxied one, to be what a provider takes; 10 MiB covers JSON APIs.
     package static let requestBodyBytesMax = 10 * 1024 * 1024
+    /// Bodies of the Management API and of SDK calls that carry no provider's body.
+    package static let documentBytesMax = 1024 * 1024
+    /// Forms of pages that everybody reaches: a few short fields.
+    package static let formBytesMax = 16 * 1024
+    /// Forms of the Portal: long lists of addresses, and logos of 100 kB.
+    package static let operatorFormBytesMax = 256 * 1024
     /// Seconds for a client to send its whole body: ends slow-drip connections.
     package static let bodySecondsMax = 15
     /// A signed request is fresh this long, either way (wire contract §2.6).
@@ -69,6 +75,7 @@ package enum Limits {
     package static let passwordCharacters = 12...1000
     /// Passwords that wait to be worked on, 0.2 s each.
     static let passwordsWaitingMax = 30
+    static let passwordsWaitingOfNetworkMax = 6
     /// The way through the identity provider's sign-out and back, good for a reload.
     package static let logoutStateSeconds: Int64 = 3600
     /// The longest that a poll is held (wire contract §4.8), and how often a held one looks.

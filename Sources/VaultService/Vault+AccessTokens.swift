@@ -27,7 +27,8 @@ extension Vault {
             else { return nil }
             let caller = OperatorCaller(
                 operatorID: account.id, email: account.email, roles: try transaction.memberships(of: account.id),
-                isReadOnly: !record.scopes.contains("write"), sessionID: nil, origin: origin)
+                isReadOnly: !record.scopes.contains("write"), sessionID: nil,
+                tokenExpiresAt: record.expiresAt, origin: origin)
             return (record, caller)
         }
         guard let (record, caller) = found else { throw Self.unauthenticated }
@@ -47,6 +48,9 @@ extension Vault {
         try caller.requireWrite()
         let time = now()
         if let expiresAt, expiresAt <= time { throw VaultError.validation("expires_at", "must lie in the future") }
+        if let own = caller.tokenExpiresAt, (expiresAt ?? Instant(milliseconds: .max)) > own {
+            throw VaultError.validation("expires_at", "must not be later than that of the token that asks for it")
+        }
         let token = Secret(Self.tokenPrefix + RandomBytes.token())
         let record = AccessTokenRecord(
             id: PersonalAccessTokenID(), name: name, scopes: scopes ?? Self.tokenScopes, createdAt: time,

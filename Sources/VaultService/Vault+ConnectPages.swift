@@ -202,6 +202,7 @@ extension Vault {
                 let app = try transaction.app(session.appID), app.archivedAt == nil,
                 let provider = try self.configuredProvider(attempt.providerID, appID: session.appID, in: transaction)
             else { return nil }
+            try transaction.setConnectBrowser(browserDigest, session: session.id)
             return (session, app, provider)
         }
         // A code that comes too late is not redeemed: it stays worthless without its verifier.

@@ -13,7 +13,15 @@ extension Vault {
     ) throws -> ConnectView.Identity {
         guard let userID = session.userID, let provider = try transaction.identityProvider(appID: session.appID),
             provider.signInClientID != nil
-        else { return .settled(isSignedIn: false) }
+        else {
+            // Where nobody can sign in, what was connected is told to the browser in which it was.
+            let isThatBrowser =
+                session.status != .completed
+                || session.browserDigest.map { digest in
+                    browser.key.map { ConstantTime.areEqual(browserDigest($0), digest) } ?? false
+                } ?? false
+            return isThatBrowser ? .settled(isSignedIn: false) : .unknown(host: "", problem: nil)
+        }
         let host = (try? WebAddress(provider.issuer))?.host ?? provider.issuer
         let last = try browser.key.flatMap {
             try transaction.connectSignIn(session.id, browserDigest: browserDigest($0), now: now())

@@ -50,7 +50,8 @@ extension Vault {
     package func discoverIdentityProvider(_ caller: OperatorCaller, appID: String, issuerURL: String) async throws
         -> DiscoveredProvider
     {
-        _ = try app(caller, appID)
+        // It sends requests to where the caller says, which is more than looking.
+        _ = try app(caller, appID, toWrite: true)
         return try await discover(issuerURL)
     }
 

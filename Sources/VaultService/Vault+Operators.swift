@@ -40,6 +40,12 @@ extension Vault {
         return result
     }
 
+    func recordNewOperator(_ id: OperatorID, way: String, origin: RequestOrigin, in transaction: Transaction) throws {
+        try transaction.appendAudit(
+            operatorEntry(
+                "operator.created", id, origin, details: ["operator_id": id.json, "way": .string(way)]), key: auditKey)
+    }
+
     /// The account, its organization and their record. No setup address works from here on.
     private func insertOperator(
         _ created: CreatedOperator, email: String, password: PasswordHash?, now: Instant, in transaction: Transaction
@@ -102,7 +108,8 @@ extension Vault {
                 return nil
             }
             try self.insertOperator(created, email: address, password: hash, now: time, in: transaction)
-            return try self.openPortalSession(created.operatorID, browser: browser, in: transaction)
+            return try self.openPortalSession(
+                created.operatorID, browser: browser, way: "setup_address", in: transaction)
         }
         guard let cookie else { throw Self.noSetupAddress }
         return cookie
@@ -110,18 +117,27 @@ extension Vault {
 
     // MARK: Addresses and passwords
 
-    /// Lower-case, as accounts are looked up by it.
+    /// Lower-case ASCII, as accounts are looked up by it: what only looks alike, or becomes alike by folding, is no address
+    /// here.
     static func emailAddress(_ text: String) throws -> String {
-        let address = text.trimmingWhitespace().lowercased()
+        let address = String(decoding: text.trimmingWhitespace().utf8.map(lowerCased), as: UTF8.self)
         let parts = address.split(separator: "@", omittingEmptySubsequences: false)
         guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty, address.utf8.count <= 320,
-            address.unicodeScalars.allSatisfy({ $0.value > 0x20 && $0.value != 0x7F })
+            address.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
         else { throw VaultError.validation("email", "must be an e-mail address") }
         return address
     }
 
+    private static func lowerCased(_ byte: UInt8) -> UInt8 { (0x41...0x5A).contains(byte) ? byte + 0x20 : byte }
+
+    /// What an identity provider says, taken as it stands.
+    static func assertedEmailAddress(_ text: String) throws -> String {
+        guard text == text.trimmingWhitespace() else { throw VaultError.validation("email", "must be an e-mail address") }
+        return try emailAddress(text)
+    }
+
     /// Length is what counts (NIST SP 800-63B §5.1.1.2); there are no rules about kinds of characters.
-    func hashed(_ password: Secret, email: String) async throws -> PasswordHash {
+    func hashed(_ password: Secret, email: String, network: String = "") async throws -> PasswordHash {
         let text = password.revealed()
         guard Limits.passwordCharacters.contains(text.count) else {
             throw VaultError.validation(
@@ -130,7 +146,7 @@ extension Vault {
         guard text.lowercased() != email, Set(text).count > 3 else {
             throw VaultError.validation("password", "is too easy to guess")
         }
-        return try await passwordDesk.run { try PasswordHash(password) }
+        return try await passwordDesk.run(for: network) { try PasswordHash(password) }
     }
 }
 

@@ -117,8 +117,8 @@ extension Vault {
         let address = try Self.emailAddress(email)
         let time = now()
         let record = InvitationRecord(
-            id: InvitationID(), organizationID: organization.id, email: address, role: role, createdAt: time,
-            expiresAt: time.adding(seconds: Limits.invitationSeconds))
+            id: InvitationID(), organizationID: organization.id, email: address, role: role,
+            invitedBy: caller.operatorID, createdAt: time, expiresAt: time.adding(seconds: Limits.invitationSeconds))
         let token = RandomBytes.token()
         let digest = invitationDigest(token)
         try await recordOrganization(
@@ -160,6 +160,7 @@ extension Vault {
         let digest = invitationDigest(token)
         return try read { transaction in
             guard let record = try transaction.invitation(digest: digest), record.isOpen(at: now()),
+                try transaction.role(of: record.invitedBy, in: record.organizationID) == .admin,
                 let organization = try transaction.organization(record.organizationID)
             else { throw Self.noInvitation }
             return InvitationView(
@@ -175,15 +176,17 @@ extension Vault {
     /// Makes the account of somebody new, in the organization that invited them, and signs them in.
     package func acceptInvitation(token: String, password: Secret, browser: BrowserMark) async throws -> Secret {
         let invited = try invitation(token: token)
-        let hash = try await hashed(password, email: invited.email)
+        let hash = try await hashed(
+            password, email: invited.email, network: Self.network(browser.origin.peer))
         let digest = invitationDigest(token)
         return try await write { transaction in
             guard try transaction.operatorAccount(email: invited.email) == nil else { throw Self.noInvitation }
             let id = OperatorID()
             try transaction.insertOperator(id: id, email: invited.email, now: self.now())
             try transaction.setOperatorPassword(id, hash.text)
+            try self.recordNewOperator(id, way: "invitation", origin: browser.origin, in: transaction)
             try self.join(id, invitation: digest, email: invited.email, origin: browser.origin, in: transaction)
-            return try self.openPortalSession(id, browser: browser, in: transaction)
+            return try self.openPortalSession(id, browser: browser, way: "password", in: transaction)
         }
     }
 
@@ -200,7 +203,8 @@ extension Vault {
         _ id: OperatorID, invitation digest: [UInt8], email: String, origin: RequestOrigin, in transaction: Transaction
     ) throws {
         let time = now()
-        guard let record = try transaction.invitation(digest: digest), record.email == email,
+        guard let record = try transaction.invitation(digest: digest), record.email.utf8.elementsEqual(email.utf8),
+            try transaction.role(of: record.invitedBy, in: record.organizationID) == .admin,
             try transaction.acceptInvitation(record.id, now: time)
         else { throw Self.noInvitation }
         if try transaction.role(of: id, in: record.organizationID) == nil {

@@ -9,10 +9,13 @@ import VaultStore
 /// The browser a session is opened in.
 package struct BrowserMark: Sendable {
     package let userAgent: String?
+    /// The value of a session's cookie that it comes with: the new session takes its place.
+    package let session: String?
     package let origin: RequestOrigin
 
-    package init(userAgent: String?, origin: RequestOrigin) {
+    package init(userAgent: String?, session: String?, origin: RequestOrigin) {
         self.userAgent = userAgent
+        self.session = session
         self.origin = origin
     }
 
@@ -35,8 +38,8 @@ package struct BrowserMark: Sendable {
 extension Vault {
     // MARK: Signing in
 
-    /// What failures are counted by, how many are free, and the longest wait after them. An account alone waits short, so
-    /// that nobody is locked out by a stranger.
+    /// What failures are counted by, how many are free, and the longest wait after them. An account alone waits short: a
+    /// stranger with many networks slows its sign-ins down, and no more.
     private struct Throttle: Sendable {
         let subject: [UInt8]
         let free: Int64
@@ -44,12 +47,18 @@ extension Vault {
     }
 
     private func throttles(email: String, peer: IPAddress?) -> [Throttle] {
-        let network = peer?.description ?? "unknown"
+        let network = Self.network(peer)
         return [
             Throttle(subject: digestKey.digest("throttle:pair:\(email)|\(network)"), free: 5, waitSecondsMax: 900),
             Throttle(subject: digestKey.digest("throttle:peer:\(network)"), free: 25, waitSecondsMax: 900),
             Throttle(subject: digestKey.digest("throttle:account:\(email)"), free: 50, waitSecondsMax: 60),
         ]
+    }
+
+    /// One customer of a network: an IPv4 address, or the /64 that IPv6 gives to each.
+    static func network(_ peer: IPAddress?) -> String {
+        guard let address = peer?.unmapped else { return "unknown" }
+        return address.bytes.count == 16 ? Hex.encode(address.bytes.prefix(8)) + "::/64" : address.description
     }
 
     /// Whether the password fits, asked for no more often than guessing would need. Throws `rate_limit_exceeded`.
@@ -75,7 +84,7 @@ extension Vault {
                 .rateLimitExceeded, "Too many sign-ins failed. Try again in \(wait) seconds.",
                 retryAfterSeconds: Int(wait))
         }
-        guard try await passwordDesk.run({ try hash.matches(password) }) else { return false }
+        guard try await passwordDesk.run(for: Self.network(peer), { try hash.matches(password) }) else { return false }
         try await write { transaction in
             try transaction.forgetSignInFailures(throttles[0].subject)
             for throttle in throttles.dropFirst() { try transaction.forgiveSignInFailure(throttle.subject) }
@@ -85,7 +94,8 @@ extension Vault {
 
     /// Throws `rate_limit_exceeded`, or `unauthenticated` with the same words for an unknown account and a wrong password.
     package func signIn(email: String, password: Secret, browser: BrowserMark) async throws -> Secret {
-        let address = String(email.trimmingWhitespace().lowercased().prefix(320))
+        // What is no address is nobody's, and takes as long.
+        let address = (try? Self.emailAddress(email)) ?? ""
         let account = try read { try $0.operatorAccount(email: address) }
         let stored = try account.flatMap { account in try read { try $0.operatorPassword(account.id) } }
         let isRight = try await isPassword(
@@ -97,7 +107,7 @@ extension Vault {
         }
         return try await write { transaction in
             guard try transaction.operatorPassword(account.id) == stored else { throw Self.signedOut }
-            return try self.openPortalSession(account.id, browser: browser, in: transaction)
+            return try self.openPortalSession(account.id, browser: browser, way: "password", in: transaction)
         }
     }
 
@@ -106,16 +116,21 @@ extension Vault {
     private func portalDigest(_ cookie: String) -> [UInt8] { digestKey.digest("portal-session:" + cookie) }
 
     /// A session with a new value for the cookie, and its record.
-    func openPortalSession(_ id: OperatorID, browser: BrowserMark, in transaction: Transaction) throws -> Secret {
+    func openPortalSession(_ id: OperatorID, browser: BrowserMark, way: String, in transaction: Transaction) throws
+        -> Secret
+    {
         let cookie = RandomBytes.token()
         let time = now()
+        if let old = browser.session { try transaction.deletePortalSession(digest: portalDigest(old), of: id) }
         try transaction.insertPortalSession(
             PortalSessionRecord(
                 id: PortalSessionID(), operatorID: id, browser: browser.name,
                 peer: browser.origin.peer?.description, createdAt: time, lastSeenAt: time,
                 expiresAt: time.adding(seconds: Limits.portalSessionSeconds)), digest: portalDigest(cookie))
         try transaction.appendAudit(
-            operatorEntry("operator.signed_in", id, browser.origin, decision: .allow), key: auditKey)
+            operatorEntry(
+                "operator.signed_in", id, browser.origin, decision: .allow, details: ["way": .string(way)]),
+            key: auditKey)
         return Secret(cookie)
     }
 
@@ -132,7 +147,7 @@ extension Vault {
             else { return nil }
             let caller = OperatorCaller(
                 operatorID: account.id, email: account.email, roles: try transaction.memberships(of: account.id),
-                isReadOnly: false, sessionID: session.id, origin: origin)
+                isReadOnly: false, sessionID: session.id, tokenExpiresAt: nil, origin: origin)
             return (session, caller)
         }
         guard let (session, caller) = found else { return nil }
@@ -162,37 +177,43 @@ extension Vault {
         guard isEnded else { throw Self.notFound }
     }
 
-    /// Sets a new password and ends every other session.
-    package func changePassword(_ caller: OperatorCaller, current: Secret, new: Secret) async throws {
+    /// Sets a new password and ends every other session; `revokesTokens`: personal access tokens as well.
+    package func changePassword(
+        _ caller: OperatorCaller, current: Secret, new: Secret, revokesTokens: Bool
+    ) async throws {
         let stored = try read { try $0.operatorPassword(caller.operatorID) }
         if let stored {
             let isRight = try await isPassword(
                 current, PasswordHash(stored: stored), email: caller.email, peer: caller.origin.peer)
             guard isRight else { throw VaultError.validation("current_password", "is not right") }
         }
-        let hash = try await hashed(new, email: caller.email)
+        let hash = try await hashed(new, email: caller.email, network: Self.network(caller.origin.peer))
+        let time = now()
         let entry = operatorEntry("operator.password_changed", caller.operatorID, caller.origin)
         let auditKey = auditKey
         try await write { transaction in
             guard try transaction.operatorPassword(caller.operatorID) == stored else { throw Self.signedOut }
             try transaction.setOperatorPassword(caller.operatorID, hash.text)
             try transaction.deletePortalSessions(of: caller.operatorID, except: caller.sessionID)
+            if revokesTokens { try transaction.revokePersonalAccessTokens(of: caller.operatorID, now: time) }
             try transaction.appendAudit(entry, key: auditKey)
         }
     }
 
-    /// For the command line, which stands above accounts: a forgotten password. Every session ends.
+    /// For the command line, which stands above accounts: a forgotten password. Every session and token ends.
     package func setPassword(email: String, _ password: Secret) async throws {
         let address = try Self.emailAddress(email)
         guard let account = try read({ try $0.operatorAccount(email: address) }) else { throw Self.notFound }
         let hash = try await hashed(password, email: address)
+        let time = now()
         let entry = AuditEntry(
-            event: "operator.password_changed", principal: .system, occurredAt: now(),
+            event: "operator.password_changed", principal: .system, occurredAt: time,
             details: ["operator_id": account.id.json])
         let auditKey = auditKey
         try await write { transaction in
             try transaction.setOperatorPassword(account.id, hash.text)
             try transaction.deletePortalSessions(of: account.id, except: nil)
+            try transaction.revokePersonalAccessTokens(of: account.id, now: time)
             try transaction.appendAudit(entry, key: auditKey)
         }
     }

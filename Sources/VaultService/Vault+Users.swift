@@ -65,6 +65,7 @@ extension Vault {
     package func restoreUser(_ caller: OperatorCaller, appID: String, _ id: String, reason: String?) async throws
         -> UserDetails
     {
+        _ = try app(caller, appID, toWrite: true)
         let known = try user(caller, appID: appID, id)
         // Nothing changes, so nothing is recorded.
         guard known.record.user.status != .active else { return known }

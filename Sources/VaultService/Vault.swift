@@ -55,6 +55,7 @@ package struct Vault: Sendable {
     let keyDestructions: KeyDestructions
     let spareRevocationKey: SpareKey
     let passwordDesk: PasswordDesk
+    let operatorIssuer = OperatorIssuer()
     let webhookTurnstile: Turnstile<IdentityProviderID>
     /// Digests of bearer values that are stored, and derived references.
     let digestKey: DigestKey
@@ -79,7 +80,8 @@ package struct Vault: Sendable {
         metrics = VaultMetrics()
         keyDestructions = KeyDestructions()
         spareRevocationKey = SpareKey()
-        passwordDesk = PasswordDesk(limit: Limits.passwordsWaitingMax)
+        passwordDesk = PasswordDesk(
+            limit: Limits.passwordsWaitingMax, limitPerNetwork: Limits.passwordsWaitingOfNetworkMax)
         webhookTurnstile = Turnstile(limit: Limits.webhooksAtOnce, perKind: Limits.webhooksAtOncePerAddress)
         digestKey = DigestKey(try keys.systemKey("digest"))
         auditKey = DigestKey(try keys.systemKey("audit"))

@@ -18,6 +18,8 @@ package struct ConnectSessionRecord: Sendable {
     package var returnURL: String?
     /// The one origin that is told by a message how the session ended.
     package var allowedOrigin: String?
+    /// The browser that last came back from a provider.
+    package var browserDigest: [UInt8]?
     package var status: ConnectStatus
     package var errorCode: String?
     package var errorMessage: String?
@@ -59,6 +61,7 @@ package struct ConnectSessionRecord: Sendable {
             grantPolicy: try row.object("grant_policy"), repairGrantID: try row.optionalID("repair_grant_id"),
             returnURL: try row.optionalText("return_url"), allowedOrigin: try row.optionalText("allowed_origin"),
             createdAt: try row.instant("created_at"), expiresAt: try row.instant("expires_at"))
+        browserDigest = try row.optionalBlob("browser_digest")
         status = try row.choice("status")
         errorCode = try row.optionalText("error_code")
         errorMessage = try row.optionalText("error_message")
@@ -99,6 +102,10 @@ extension Transaction {
 
     package func connectSession(_ id: ConnectSessionID) throws -> ConnectSessionRecord? {
         try row("SELECT * FROM connect_sessions WHERE id = ?1", id).map(ConnectSessionRecord.init)
+    }
+
+    package func setConnectBrowser(_ digest: [UInt8], session id: ConnectSessionID) throws {
+        try execute("UPDATE connect_sessions SET browser_digest = ?2 WHERE id = ?1", id, digest)
     }
 
     /// Stores progress of a session that is still open; whether it was.

@@ -63,6 +63,23 @@ package struct AccessTokenRecord: Sendable {
     }
 }
 
+/// A visit of an operator to the installation's identity provider.
+package struct PortalSignInRecord: Sendable {
+    package let browserDigest: [UInt8]
+    /// The invitation that lets somebody new in.
+    package let invitation: [UInt8]?
+    /// Whose account the identity is to belong to.
+    package let operatorID: OperatorID?
+    package let expiresAt: Instant
+
+    package init(browserDigest: [UInt8], invitation: [UInt8]?, operatorID: OperatorID?, expiresAt: Instant) {
+        self.browserDigest = browserDigest
+        self.invitation = invitation
+        self.operatorID = operatorID
+        self.expiresAt = expiresAt
+    }
+}
+
 /// Failed sign-ins of one subject: an account from one network, a network, an account.
 package struct SignInFailures: Sendable {
     package let count: Int64
@@ -149,6 +166,10 @@ extension Transaction {
         try execute("DELETE FROM portal_sessions WHERE id = ?1 AND operator_id = ?2", id, operatorID) > 0
     }
 
+    package func deletePortalSession(digest: [UInt8], of operatorID: OperatorID) throws {
+        try execute("DELETE FROM portal_sessions WHERE digest = ?1 AND operator_id = ?2", digest, operatorID)
+    }
+
     package func deletePortalSessions(of operatorID: OperatorID, except id: PortalSessionID?) throws {
         try execute("DELETE FROM portal_sessions WHERE operator_id = ?1 AND id <> ?2", operatorID, id?.text ?? "")
     }
@@ -184,24 +205,27 @@ extension Transaction {
         try execute("DELETE FROM sign_in_failures WHERE subject = ?1", subject)
     }
 
-    package func insertPortalSignIn(
-        stateDigest: [UInt8], browserDigest: [UInt8], invitation: [UInt8]?, expiresAt: Instant
-    ) throws {
+    package func insertPortalSignIn(_ visit: PortalSignInRecord, stateDigest: [UInt8]) throws {
         try execute(
             """
-            INSERT INTO portal_sign_ins (state_digest, browser_digest, invitation, expires_at) VALUES (?1, ?2, ?3, ?4)
-            """, stateDigest, browserDigest, invitation, expiresAt)
+            INSERT INTO portal_sign_ins (state_digest, browser_digest, invitation, operator_id, expires_at)
+            VALUES (?1, ?2, ?3, ?4, ?5)
+            """, stateDigest, visit.browserDigest, visit.invitation, visit.operatorID, visit.expiresAt)
     }
 
-    /// Takes the attempt away; a second answer with its state finds nothing. The invitation it was begun with.
-    package func takePortalSignIn(stateDigest: [UInt8], browserDigest: [UInt8], now: Instant) throws -> [UInt8]?? {
+    /// Takes the visit away; a second answer with its state finds nothing.
+    package func takePortalSignIn(stateDigest: [UInt8], browserDigest: [UInt8], now: Instant) throws
+        -> PortalSignInRecord?
+    {
         guard
             let row = try row(
-                "SELECT invitation FROM portal_sign_ins WHERE state_digest = ?1 AND browser_digest = ?2 AND expires_at > ?3",
-                stateDigest, browserDigest, now)
+                "SELECT * FROM portal_sign_ins WHERE state_digest = ?1 AND browser_digest = ?2 AND expires_at > ?3",
+                stateDigest, browserDigest, now),
+            try execute("DELETE FROM portal_sign_ins WHERE state_digest = ?1", stateDigest) == 1
         else { return nil }
-        try execute("DELETE FROM portal_sign_ins WHERE state_digest = ?1", stateDigest)
-        return .some(try row.optionalBlob("invitation"))
+        return PortalSignInRecord(
+            browserDigest: try row.blob("browser_digest"), invitation: try row.optionalBlob("invitation"),
+            operatorID: try row.optionalID("operator_id"), expiresAt: try row.instant("expires_at"))
     }
 
     // MARK: Personal access tokens
@@ -247,5 +271,11 @@ extension Transaction {
         try execute(
             "UPDATE personal_access_tokens SET revoked_at = ?3 WHERE id = ?1 AND operator_id = ?2 AND revoked_at IS NULL",
             id, operatorID, now) > 0
+    }
+
+    package func revokePersonalAccessTokens(of operatorID: OperatorID, now: Instant) throws {
+        try execute(
+            "UPDATE personal_access_tokens SET revoked_at = ?2 WHERE operator_id = ?1 AND revoked_at IS NULL",
+            operatorID, now)
     }
 }

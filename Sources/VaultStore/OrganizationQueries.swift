@@ -26,19 +26,22 @@ package struct InvitationRecord: Sendable {
     package let organizationID: OrganizationID
     package let email: String
     package let role: MembershipRole
+    /// Who has to be an admin still when it is accepted.
+    package let invitedBy: OperatorID
     package let createdAt: Instant
     package let expiresAt: Instant
     package let acceptedAt: Instant?
     package let revokedAt: Instant?
 
     package init(
-        id: InvitationID, organizationID: OrganizationID, email: String, role: MembershipRole, createdAt: Instant,
-        expiresAt: Instant, acceptedAt: Instant? = nil, revokedAt: Instant? = nil
+        id: InvitationID, organizationID: OrganizationID, email: String, role: MembershipRole, invitedBy: OperatorID,
+        createdAt: Instant, expiresAt: Instant, acceptedAt: Instant? = nil, revokedAt: Instant? = nil
     ) {
         self.id = id
         self.organizationID = organizationID
         self.email = email
         self.role = role
+        self.invitedBy = invitedBy
         self.createdAt = createdAt
         self.expiresAt = expiresAt
         self.acceptedAt = acceptedAt
@@ -48,7 +51,7 @@ package struct InvitationRecord: Sendable {
     init(_ row: Row) throws {
         self.init(
             id: try row.id("id"), organizationID: try row.id("organization_id"), email: try row.text("email"),
-            role: try row.choice("role"), createdAt: try row.instant("created_at"),
+            role: try row.choice("role"), invitedBy: try row.id("invited_by"), createdAt: try row.instant("created_at"),
             expiresAt: try row.instant("expires_at"), acceptedAt: try row.optionalInstant("accepted_at"),
             revokedAt: try row.optionalInstant("revoked_at"))
     }
@@ -125,10 +128,10 @@ extension Transaction {
     package func insertInvitation(_ invitation: InvitationRecord, digest: [UInt8]) throws {
         try execute(
             """
-            INSERT INTO invitations (id, organization_id, email, role, digest, created_at, expires_at)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+            INSERT INTO invitations (id, organization_id, email, role, digest, invited_by, created_at, expires_at)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
             """, invitation.id, invitation.organizationID, invitation.email, invitation.role.rawValue, digest,
-            invitation.createdAt, invitation.expiresAt)
+            invitation.invitedBy, invitation.createdAt, invitation.expiresAt)
     }
 
     package func invitation(digest: [UInt8]) throws -> InvitationRecord? {

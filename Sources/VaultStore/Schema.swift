@@ -369,7 +369,7 @@ enum Schema {
         """
         CREATE TABLE portal_sign_ins (
             state_digest BLOB PRIMARY KEY NOT NULL, browser_digest BLOB NOT NULL, invitation BLOB,
-            expires_at INTEGER NOT NULL) STRICT
+            operator_id TEXT REFERENCES operators (id) ON DELETE CASCADE, expires_at INTEGER NOT NULL) STRICT
         """,
         """
         CREATE TABLE sign_in_failures (
@@ -380,8 +380,8 @@ enum Schema {
         CREATE TABLE invitations (
             id TEXT PRIMARY KEY NOT NULL, organization_id TEXT NOT NULL REFERENCES organizations (id) ON DELETE CASCADE,
             email TEXT NOT NULL, role TEXT NOT NULL CHECK (role IN ('admin', 'member', 'read_only')),
-            digest BLOB NOT NULL UNIQUE, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, accepted_at INTEGER,
-            revoked_at INTEGER) STRICT
+            digest BLOB NOT NULL UNIQUE, invited_by TEXT NOT NULL REFERENCES operators (id) ON DELETE CASCADE,
+            created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, accepted_at INTEGER, revoked_at INTEGER) STRICT
         """,
         "CREATE INDEX invitations_by_organization ON invitations (organization_id, created_at)",
         "CREATE INDEX memberships_by_organization ON memberships (organization_id)",
@@ -405,6 +405,7 @@ enum Schema {
         "CREATE INDEX usage_figures_by_hour ON usage_figures (hour)",
         "CREATE INDEX audit_records_denied ON audit_records (app_id, position) WHERE decision = 'deny'",
         "ALTER TABLE connect_sessions ADD COLUMN allowed_origin TEXT",
+        "ALTER TABLE connect_sessions ADD COLUMN browser_digest BLOB",
         // Lists of an app with 100,000 grants, by each of their filters in the order of their pages.
         "CREATE INDEX users_by_status ON users (app_id, status, first_seen_at, id)",
         "CREATE INDEX grants_by_user_and_time ON grants (app_id, user_id, created_at, id)",

@@ -173,6 +173,7 @@ struct Edge: HTTPResponder {
             let caller = try vault.walletCaller(cookie: cookie, origin: exchange.origin)
         else { return .redirect(SitePath.walletSignIn.path) }
         do {
+            if exchange.method != "GET" { try walletRoutes.requireForm(exchange) }
             return try await handle(
                 wallet.match(method: exchange.method, path: exchange.path), exchange, caller, route: &route)
         } catch let error as VaultError {
@@ -240,7 +241,12 @@ struct Edge: HTTPResponder {
     }
 
     private func bodyLimit(_ area: Area, path: String) -> Int {
-        path == "/sdk/proxy" || path.hasPrefix("/webhooks/") ? Limits.requestBodyBytesMax : 1024 * 1024
+        if path == "/sdk/proxy" || path.hasPrefix("/webhooks/") { return Limits.requestBodyBytesMax }
+        return switch area {
+        case .sdk, .management: Limits.documentBytesMax
+        case .portal: Limits.operatorFormBytesMax
+        case .open, .wallet: Limits.formBytesMax
+        }
     }
 
     /// The whole body, bounded in size and in the time that a client may take to send it.

@@ -33,11 +33,10 @@ struct Exchange: Sendable {
     /// The query as an object of strings; a repeated name is refused.
     func query() throws -> JSONObject {
         var object = JSONObject()
-        let items = FormText.decode(rawQuery ?? "")
-        guard items.count <= Limits.queryItemsMax else {
+        guard FormText.count(rawQuery ?? "") <= Limits.queryItemsMax else {
             throw VaultError(.invalidRequest, "The query has more than \(Limits.queryItemsMax) items.")
         }
-        for (name, value) in items {
+        for (name, value) in FormText.decode(rawQuery ?? "") {
             guard object[name] == nil else { throw VaultError.validation(String(name.prefix(64)), "is given twice") }
             object[name] = .string(value)
         }
@@ -211,8 +210,16 @@ struct RouteTable<Caller: Sendable>: Sendable {
 
 /// `application/x-www-form-urlencoded`, for queries and form bodies.
 enum FormText {
+    /// No page of ours has a form with more fields.
+    private static let fieldsMax = 2000
+
+    /// How many fields a text has at most, counted without reading them.
+    static func count(_ text: String) -> Int { text.utf8.count { $0 == UInt8(ascii: "&") } + 1 }
+
+    /// A text with too many fields has none: what its form needs is then missing.
     static func decode(_ text: String) -> [(name: String, value: String)] {
-        text.split(separator: "&", omittingEmptySubsequences: true).map { piece in
+        guard count(text) <= fieldsMax else { return [] }
+        return text.split(separator: "&", omittingEmptySubsequences: true).map { piece in
             let pair = piece.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             return (name: decoded(pair[0]), value: pair.count == 2 ? decoded(pair[1]) : "")
         }

@@ -114,7 +114,6 @@ struct ConnectRoutes: Sendable {
     private var providerTargets: [String] { vault.configuration.isDevelopment ? ["https:", "http:"] : ["https:"] }
 
     private static func refusal(_ error: VaultError) -> Answer {
-        let title = error.code == .notFound ? "This link does not work" : "That did not work"
-        return MessagePage(title: title, message: error.message).layout.answer(status: error.code.status)
+        MessagePage.refusal(error)
     }
 }

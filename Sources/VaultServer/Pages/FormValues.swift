@@ -5,20 +5,24 @@ import VaultCrypto
 /// What a form sent: every name may come several times.
 struct FormValues: Sendable {
     private let items: [(name: String, value: String)]
+    private let byName: [String: [String]]
 
-    init(_ items: [(name: String, value: String)] = []) { self.items = items }
+    init(_ items: [(name: String, value: String)] = []) {
+        self.items = items
+        byName = Dictionary(grouping: items, by: \.name).mapValues { $0.map(\.value) }
+    }
 
     /// The first value, without blanks around it; empty when there is none.
     subscript(_ name: String) -> String { self.raw(name).trimmingCharacters(in: .whitespacesAndNewlines) }
 
     /// As it was typed: for passwords and secrets.
-    func raw(_ name: String) -> String { items.first { $0.name == name }?.value ?? "" }
+    func raw(_ name: String) -> String { byName[name]?.first ?? "" }
 
     func secret(_ name: String) -> Secret { Secret(raw(name)) }
 
-    func all(_ name: String) -> [String] { items.filter { $0.name == name && !$0.value.isEmpty }.map(\.value) }
+    func all(_ name: String) -> [String] { (byName[name] ?? []).filter { !$0.isEmpty } }
 
-    func has(_ name: String, _ value: String) -> Bool { items.contains { $0.name == name && $0.value == value } }
+    func has(_ name: String, _ value: String) -> Bool { byName[name]?.contains(value) == true }
 
     /// The words of a text, for what holds no blank or comma itself.
     func words(_ name: String) -> [String] {

@@ -13,6 +13,7 @@ struct MultipartForm: Sendable {
     let parts: [Part]
 
     private static let partsMax = 50
+    private static let headBytesMax = 4096
 
     /// - Parameter contentType: the header field, with its boundary. Throws `invalid_request` for what no browser sends.
     init(body: [UInt8], contentType: String) throws {
@@ -45,9 +46,8 @@ struct MultipartForm: Sendable {
 
     private static func part(_ piece: ArraySlice<UInt8>) throws -> Part {
         let blank = Array("\r\n\r\n".utf8)
-        guard piece.starts(with: Array("\r\n".utf8)), let end = firstIndex(of: blank, in: piece) else {
-            throw malformed
-        }
+        guard piece.starts(with: Array("\r\n".utf8)), let end = firstIndex(of: blank, in: piece.prefix(headBytesMax))
+        else { throw malformed }
         let header = String(decoding: piece[piece.startIndex..<end], as: UTF8.self)
         let line = header.split(separator: "\r\n").first { $0.lowercased().hasPrefix("content-disposition:") }
         guard let line, let name = parameter("name", of: String(line)) else { throw malformed }

@@ -101,6 +101,17 @@ struct MessagePage: Sendable {
     }
 }
 
+extension MessagePage {
+    /// A refusal, as a page by itself.
+    static func refusal(_ error: VaultError) -> Answer {
+        let title = error.code == .notFound ? "This link does not work" : "That did not work"
+        var answer = MessagePage(title: title, message: error.message).layout.answer(status: error.code.status)
+        answer.errorCode = error.code
+        if let seconds = error.retryAfterSeconds { answer.headers.append((name: "Retry-After", value: String(seconds))) }
+        return answer
+    }
+}
+
 /// The way back to the app: only addresses that were checked when the session was opened.
 struct ReturnLink: Sendable {
     let url: String

@@ -146,7 +146,7 @@ struct CopyBlock: Sendable {
     var html: HTML {
         """
         <h3>\(label)</h3>
-        <pre tabindex="0" role="region" aria-label="\(label)"><code id="block-\(id)">\(text)</code></pre>
+        <pre tabindex="0" role="group" aria-label="\(label)"><code id="block-\(id)">\(text)</code></pre>
         <p><button type="button" class="plain compact" data-copy="block-\(id)" hidden aria-label="Copy \(label)">Copy</button></p>
         """
     }
@@ -207,7 +207,7 @@ struct DataTable: Sendable {
 
     var html: HTML {
         """
-        <div class="table" role="region" aria-label="\(label)" tabindex="0">
+        <div class="table" role="group" aria-label="\(label)" tabindex="0">
         <table class="stack">
         <thead><tr>\(columns.map { "<th scope=\"col\"\($0.isNumber ? numberClass : nil)>\($0.title)</th>" as HTML })</tr></thead>
         <tbody>

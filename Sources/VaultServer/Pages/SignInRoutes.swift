@@ -45,7 +45,7 @@ struct SignInRoutes: Sendable {
                     "You were not signed in", message + " You can close this window and start again from the app.")
             }
         } catch let error as VaultError {
-            return Self.page("That did not work", error.message, status: error.code.status)
+            return MessagePage.refusal(error)
         }
     }
 

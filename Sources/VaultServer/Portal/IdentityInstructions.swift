@@ -151,7 +151,7 @@ struct IdentityInstructions: Sendable {
 
     private var auth0SignIn: HTML {
         """
-        <h2 id="sign-in-steps">At Auth0</h2>
+        <h2 id="sign-in-steps">Sign-in at Auth0</h2>
         <ol class="steps">
         <li>In the Auth0 Dashboard open Applications → Applications and press <strong>Create Application</strong>.</li>
         <li>Choose <strong>Regular Web Application</strong>. A single-page application will not do: users come back to this server, which keeps a secret.</li>
@@ -168,7 +168,7 @@ struct IdentityInstructions: Sendable {
 
     private var clerkSignIn: HTML {
         """
-        <h2 id="sign-in-steps">At Clerk</h2>
+        <h2 id="sign-in-steps">Sign-in at Clerk</h2>
         <ol class="steps">
         <li>In the Clerk Dashboard open Configure → <strong>OAuth Applications</strong>. This needs a production instance.</li>
         <li>Create an OAuth application, and add both redirect URIs as allowed callbacks.
@@ -181,7 +181,7 @@ struct IdentityInstructions: Sendable {
 
     private var genericSignIn: HTML {
         """
-        <h2 id="sign-in-steps">At your identity provider</h2>
+        <h2 id="sign-in-steps">Sign-in at your identity provider</h2>
         <ol class="steps">
         <li>Register a web application that keeps a secret (a confidential client) and uses the authorization code flow.</li>
         <li>Allow both redirect URIs, each exactly as it is here.
@@ -211,7 +211,7 @@ struct IdentityInstructions: Sendable {
 
     private var auth0Webhooks: HTML {
         """
-        <h2 id="webhook-steps">At Auth0</h2>
+        <h2 id="webhook-steps">Webhooks at Auth0</h2>
         <ol class="steps">
         <li>Press <strong>Enable Webhooks</strong> here. The signing secret is shown this once: leave that page open until the stream is saved.</li>
         <li>In the Auth0 Dashboard open Monitoring → Streams and create a <strong>Custom Webhook</strong> log stream.</li>
@@ -226,7 +226,7 @@ struct IdentityInstructions: Sendable {
 
     private var clerkWebhooks: HTML {
         """
-        <h2 id="webhook-steps">At Clerk</h2>
+        <h2 id="webhook-steps">Webhooks at Clerk</h2>
         <p>Clerk makes the secret itself, so that its endpoint comes first.</p>
         <ol class="steps">
         <li>In the Clerk Dashboard open <strong>Webhooks</strong>, press <strong>Add Endpoint</strong> and paste the webhook URL.

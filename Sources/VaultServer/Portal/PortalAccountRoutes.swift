@@ -18,9 +18,18 @@ extension PortalRoutes {
                 } _: {
                     try Self.requireRepeated(form)
                     try await vault.changePassword(
-                        caller.account, current: form.secret("current_password"), new: form.secret("password"))
+                        caller.account, current: form.secret("current_password"), new: form.secret("password"),
+                        revokesTokens: form.has("revoke_tokens", "yes"))
                     return done(.passwordChanged, .portalAccount)
                 }
+            },
+            Route("POST", SitePath.portalAccount.path + "/identity", "Add the identity provider's sign-in") {
+                caller, exchange in
+                let key = browser.key(of: exchange) ?? RandomBytes.token()
+                var answer = Answer.redirect(
+                    try await vault.startOperatorSignIn(invitation: nil, linking: caller.account, browserKey: key))
+                answer.headers.append(browser.header(key))
+                return answer
             },
             Route("POST", SitePath.portalAccount.path + "/sessions/{session_id}/end", "End a session") {
                 caller, exchange in
@@ -64,9 +73,13 @@ extension PortalRoutes {
         let account = AccountPage(
             caller: caller, sessions: try vault.portalSessions(caller.account),
             tokens: try vault.accessTokens(caller.account, after: .start, limit: Limits.pageMax),
-            hasPassword: try vault.hasPassword(caller.account), password: password, token: token, minted: minted,
+            hasPassword: try vault.hasPassword(caller.account), providerHost: vault.operatorProviderHost,
+            password: password, token: token, minted: minted,
             now: now)
-        return page(caller, exchange, "Account", account.html)
+        // Adding a sign-in leads to the identity provider, and from there wherever it likes.
+        let targets = vault.configuration.isDevelopment ? ["https:", "http:"] : ["https:"]
+        return page(
+            caller, exchange, "Account", formTargets: vault.operatorProviderHost == nil ? [] : targets, account.html)
     }
 }
 
@@ -75,6 +88,8 @@ struct AccountPage: Sendable {
     let sessions: [PortalSessionRecord]
     let tokens: [AccessTokenRecord]
     let hasPassword: Bool
+    /// The host of the installation's identity provider.
+    let providerHost: String?
     let password: FormState
     let token: FormState
     let minted: MintedAccessToken?
@@ -100,6 +115,7 @@ struct AccountPage: Sendable {
         <h2 id="password">Password</h2>
         \(passwordForm)
         </section>
+        \(providerHost.map(identityPanel))
         """
     }
 
@@ -179,6 +195,16 @@ struct AccountPage: Sendable {
         ).html
     }
 
+    private func identityPanel(_ host: String) -> HTML {
+        """
+        <section class="panel" aria-labelledby="identity">
+        <h2 id="identity">Sign-in with \(host)</h2>
+        <p>Once it is added, you sign in there instead of with a password.</p>
+        \(ButtonForm(path: path + "/identity", csrfToken: caller.csrfToken, label: "Add sign-in with \(host)", style: "plain").html)
+        </section>
+        """
+    }
+
     private var passwordForm: HTML {
         """
         <form method="post" action="\(path)/password">
@@ -188,6 +214,7 @@ struct AccountPage: Sendable {
             ? Field("current_password", "Current password", password, kind: .password, isRequired: true, autocomplete: "current-password").html
             : nil)
         \(NewPassword(state: password).html)
+        \(CheckBox(name: "revoke_tokens", value: "yes", label: "Also revoke my personal access tokens", state: password).html)
         <p class="actions"><button>Change password</button></p>
         </form>
         """

@@ -31,7 +31,7 @@ extension PortalRoutes {
                         return entered(
                             try await vault.setUp(
                                 token: exchange.parameter("token"), email: email, password: Secret(password),
-                                browser: visitor.browser(exchange)), to: SitePath.portalApps.path)
+                                browser: visitor.browser(exchange, session: cookie.value(of: exchange))), to: SitePath.portalApps.path)
                     }
                 }
             },
@@ -46,7 +46,7 @@ extension PortalRoutes {
                     let form = try entryForm(exchange)
                     do {
                         let session = try await vault.signIn(
-                            email: form["email"], password: form.secret("password"), browser: visitor.browser(exchange))
+                            email: form["email"], password: form.secret("password"), browser: visitor.browser(exchange, session: cookie.value(of: exchange)))
                         return entered(session, to: Self.target(form["to"]))
                     } catch let error as VaultError where [.unauthenticated, .rateLimitExceeded].contains(error.code) {
                         var answer = signInPage(exchange, FormState(form, error))
@@ -87,7 +87,7 @@ extension PortalRoutes {
                         state: query["state"], code: query["code"], error: query["error"], issuer: query["iss"],
                         browserKey: browser.key(of: exchange))
                     return entered(
-                        try await vault.finishOperatorSignIn(callback, browser: visitor.browser(exchange)),
+                        try await vault.finishOperatorSignIn(callback, browser: visitor.browser(exchange, session: cookie.value(of: exchange))),
                         to: SitePath.portalApps.path)
                 }
             },
@@ -121,7 +121,7 @@ extension PortalRoutes {
                         try Self.requireRepeated(form)
                         return entered(
                             try await vault.acceptInvitation(
-                                token: token, password: form.secret("password"), browser: visitor.browser(exchange)),
+                                token: token, password: form.secret("password"), browser: visitor.browser(exchange, session: cookie.value(of: exchange))),
                             to: SitePath.portalApps.path)
                     } catch let error as VaultError where error.code == .validationFailed {
                         var answer = try await invitationPage(exchange, FormState(form, error))
@@ -188,16 +188,13 @@ extension PortalRoutes {
 
     private func entering(_ body: () async throws -> Answer) async throws -> Answer {
         do { return try await body() } catch let error as VaultError {
-            let title = error.code == .notFound ? "This link does not work" : "That did not work"
-            var answer = MessagePage(title: title, message: error.message).layout.answer(status: error.code.status)
-            answer.errorCode = error.code
-            return answer
+            return MessagePage.refusal(error)
         }
     }
 }
 
 extension Visitor {
-    func browser(_ exchange: Exchange) -> BrowserMark {
-        BrowserMark(userAgent: exchange.header("user-agent"), origin: origin)
+    func browser(_ exchange: Exchange, session: String?) -> BrowserMark {
+        BrowserMark(userAgent: exchange.header("user-agent"), session: session, origin: origin)
     }
 }

@@ -100,10 +100,11 @@ struct KeyListPage: Sendable {
     private func actions(_ key: APIKeyRecord) -> HTML {
         let thing = "\(key.name) (\(key.prefix)…)"
         let rotate = ActionLink(path: path(key.id.text + "/rotate"), label: "Rotate", thing: thing)
+        let policy = ActionLink(path: path(key.id.text + "/policy"), label: "Policy", thing: thing)
         let revoke = ActionLink(path: path(key.id.text + "/revoke"), label: "Revoke", thing: thing, style: "danger")
         return switch key.state(at: now) {
-        case .active: "\(rotate.html)\(revoke.html)"
-        case .deprecated: revoke.html
+        case .active: "\(policy.html)\(rotate.html)\(revoke.html)"
+        case .deprecated: "\(policy.html)\(revoke.html)"
         case .replaced, .expired, .revoked: ""
         }
     }

@@ -120,7 +120,9 @@ extension PortalRoutes {
             ])
             var person: UserDetails?
             if !form["user"].isEmpty {
-                guard form["user"].count <= 255 else { throw VaultError.validation("user", "is too long") }
+                let sought = form.fields(.text("user"))
+                _ = sought.string("user", length: 1...255)
+                try sought.finish()
                 let found = try people(caller, exchange, matching: form["user"])
                 guard found.count == 1, let only = found.first else {
                     if found.isEmpty { throw VaultError.validation("user", "fits nobody") }

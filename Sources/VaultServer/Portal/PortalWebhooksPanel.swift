@@ -65,7 +65,7 @@ struct WebhooksPanel: Sendable {
         guard isEnabled else {
             return """
                 <p>The signing secret is made here and shown once, on the next page.</p>
-                \(ButtonForm(path: path, csrfToken: context.csrfToken, label: "Enable Webhooks", style: "primary").html)
+                \(ButtonForm(path: path, csrfToken: context.csrfToken, label: "Enable Webhooks", style: "").html)
                 """
         }
         return """

@@ -94,13 +94,11 @@ struct WalletRoutes: Sendable {
                     ).layout)
             },
             Route("POST", SitePath.walletRevoke("{grant_id}").path, "End a connection") { caller, exchange in
-                try requireForm(exchange)
                 try await vault.revokeGrant(caller, exchange.parameter("grant_id"))
                 return .redirect(SitePath.walletConnections.path)
             },
             Route("POST", SitePath.walletExtend("{grant_id}").path, "Let a connection last longer") {
                 caller, exchange in
-                try requireForm(exchange)
                 try await vault.extendGrant(caller, exchange.parameter("grant_id"))
                 return .redirect(SitePath.walletConnections.path)
             },
@@ -112,7 +110,6 @@ struct WalletRoutes: Sendable {
                 try activityFile(caller, exchange)
             },
             Route("POST", SitePath.walletSignOut.path, "Sign out, at the identity provider too") { caller, exchange in
-                try requireForm(exchange)
                 return try await signOut(caller, isSwitching: exchange.form["switch"] == "yes")
             },
         ]
@@ -185,7 +182,8 @@ struct WalletRoutes: Sendable {
         vault.formToken(browserKey: session.value(of: exchange) ?? "", page: "wallet")
     }
 
-    private func requireForm(_ exchange: Exchange) throws {
+    /// A form comes from a page of this session, or is refused; held at the edge, so that no route can forget it.
+    func requireForm(_ exchange: Exchange) throws {
         guard exchange.isForm, exchange.isFromOrigin(vault.configuration.publicURL),
             let key = session.value(of: exchange),
             vault.isFormToken(exchange.form.raw("csrf"), browserKey: key, page: "wallet")
