@@ -27,7 +27,6 @@ class Filler:
         subjects = self._users(users)
         owned = self._grants(subjects, grants)
         self._records(owned, records)
-        self._database.execute("ANALYZE")
 
     def _one(self, table: str, condition: str, *values: object) -> dict[str, object]:
         """The first row that fits, by column."""

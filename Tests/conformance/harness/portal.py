@@ -143,6 +143,10 @@ _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|
 _PROVIDER = re.compile(r"(?<=/providers/)(?!custom\b)[\w-]+|(?<=/policies/)(?!simulate\b)[\w*-]+")
 
 
+FILES = ("/export", ".csv", ".json", ".js", ".css")
+"""How the addresses of files end, some of which are as large as the trail."""
+
+
 def shape(address: str) -> str:
     """The address without what differs between two pages of one kind: ids, and the values of its query."""
     parts = urlsplit(address)
@@ -161,6 +165,7 @@ def walk(browser: Browser, *starts: str) -> Iterator[Page]:
         yield page
         for link in page.links:
             address = urldefrag(urljoin(page.url, link)).url
-            if address.startswith(origin + "/") and shape(address) not in seen:
+            is_file = urlsplit(address).path.endswith(FILES)
+            if address.startswith(origin + "/") and not is_file and shape(address) not in seen:
                 seen.add(shape(address))
                 waiting.append(address)
