@@ -38,7 +38,9 @@ extension Vault {
 
     /// To the provider. `invitation`: the token of the one that lets somebody new in. `linking`: whose account the identity is
     /// to belong to, for an operator who is signed in and asks for it.
-    package func startOperatorSignIn(invitation: String?, linking caller: OperatorCaller? = nil, browserKey: String) async throws -> String {
+    package func startOperatorSignIn(invitation: String?, linking caller: OperatorCaller? = nil, browserKey: String)
+        async throws -> String
+    {
         let (party, _) = try await operatorParty()
         if let invitation { _ = try self.invitation(token: invitation) }
         let state = RandomBytes.token()
@@ -125,7 +127,8 @@ extension Vault {
             guard try transaction.operatorPassword(known) == nil else {
                 throw SignInFailure(
                     code: "account_has_password",
-                    message: "There is an account with your address. Sign in to it with its password, and add this way on "
+                    message:
+                        "There is an account with your address. Sign in to it with its password, and add this way on "
                         + "its Account page.")
             }
             try bind(identity, to: known, origin: browser.origin, in: transaction)

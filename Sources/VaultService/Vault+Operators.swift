@@ -132,7 +132,9 @@ extension Vault {
 
     /// What an identity provider says, taken as it stands.
     static func assertedEmailAddress(_ text: String) throws -> String {
-        guard text == text.trimmingWhitespace() else { throw VaultError.validation("email", "must be an e-mail address") }
+        guard text == text.trimmingWhitespace() else {
+            throw VaultError.validation("email", "must be an e-mail address")
+        }
         return try emailAddress(text)
     }
 

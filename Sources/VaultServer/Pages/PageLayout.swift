@@ -107,7 +107,9 @@ extension MessagePage {
         let title = error.code == .notFound ? "This link does not work" : "That did not work"
         var answer = MessagePage(title: title, message: error.message).layout.answer(status: error.code.status)
         answer.errorCode = error.code
-        if let seconds = error.retryAfterSeconds { answer.headers.append((name: "Retry-After", value: String(seconds))) }
+        if let seconds = error.retryAfterSeconds {
+            answer.headers.append((name: "Retry-After", value: String(seconds)))
+        }
         return answer
     }
 }

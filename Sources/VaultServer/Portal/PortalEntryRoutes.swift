@@ -31,7 +31,8 @@ extension PortalRoutes {
                         return entered(
                             try await vault.setUp(
                                 token: exchange.parameter("token"), email: email, password: Secret(password),
-                                browser: visitor.browser(exchange, session: cookie.value(of: exchange))), to: SitePath.portalApps.path)
+                                browser: visitor.browser(exchange, session: cookie.value(of: exchange))),
+                            to: SitePath.portalApps.path)
                     }
                 }
             },
@@ -46,7 +47,8 @@ extension PortalRoutes {
                     let form = try entryForm(exchange)
                     do {
                         let session = try await vault.signIn(
-                            email: form["email"], password: form.secret("password"), browser: visitor.browser(exchange, session: cookie.value(of: exchange)))
+                            email: form["email"], password: form.secret("password"),
+                            browser: visitor.browser(exchange, session: cookie.value(of: exchange)))
                         return entered(session, to: Self.target(form["to"]))
                     } catch let error as VaultError where [.unauthenticated, .rateLimitExceeded].contains(error.code) {
                         var answer = signInPage(exchange, FormState(form, error))
@@ -87,7 +89,8 @@ extension PortalRoutes {
                         state: query["state"], code: query["code"], error: query["error"], issuer: query["iss"],
                         browserKey: browser.key(of: exchange))
                     return entered(
-                        try await vault.finishOperatorSignIn(callback, browser: visitor.browser(exchange, session: cookie.value(of: exchange))),
+                        try await vault.finishOperatorSignIn(
+                            callback, browser: visitor.browser(exchange, session: cookie.value(of: exchange))),
                         to: SitePath.portalApps.path)
                 }
             },
@@ -121,7 +124,8 @@ extension PortalRoutes {
                         try Self.requireRepeated(form)
                         return entered(
                             try await vault.acceptInvitation(
-                                token: token, password: form.secret("password"), browser: visitor.browser(exchange, session: cookie.value(of: exchange))),
+                                token: token, password: form.secret("password"),
+                                browser: visitor.browser(exchange, session: cookie.value(of: exchange))),
                             to: SitePath.portalApps.path)
                     } catch let error as VaultError where error.code == .validationFailed {
                         var answer = try await invitationPage(exchange, FormState(form, error))

@@ -196,7 +196,8 @@ struct BuiltInProviderPage: Sendable {
     private var revocation: HTML? {
         switch template.revocation {
         case .endpoint: "A revoked grant is revoked at \(template.displayName) as well."
-        case .unsupported: "\(template.displayName) cannot be told of a revocation: users remove the app in their account there."
+        case .unsupported:
+            "\(template.displayName) cannot be told of a revocation: users remove the app in their account there."
         case .notKnown: nil
         }
     }
