@@ -15,6 +15,7 @@ from harness.app_site import AppSite
 from harness.browser import Browser, Page, connect, decline
 from harness.canaries import assert_silent, known_secrets
 from harness.local_http import Answer
+from harness.sdk import wait
 from harness.world import PROVIDER, World
 
 expect.set_options(timeout=15_000)
@@ -572,3 +573,15 @@ def test_a_denied_window_is_a_denial_for_the_sdk_too(world):
     decline(session.connect_url)
     with pytest.raises(ConnectDeniedError):
         world.outcome(session)
+
+
+def test_what_was_connected_is_told_to_the_browser_that_did_it_and_to_no_other(world):
+    session = wait(world.app.create_connect_session(allowed_providers=[PROVIDER], user_token=world.jwt()))
+    browser = Browser()
+    page = connect(session.connect_url, PROVIDER, browser)
+    account = wait(world.app.poll_connect_session(session.session_token))[0].account_identifier
+    assert "Connected" in page.text and account in html.unescape(page.text)
+    for address in session.connect_url, f"{world.server.url}/connect/{session.session_token}":
+        assert account in html.unescape(browser.open(address).text)
+        stranger = Browser().open(address)
+        assert account not in html.unescape(stranger.text) and "data-connect-outcome" not in stranger.text

@@ -6,6 +6,7 @@ from harness.browser import Browser
 from harness.configured import ConfiguredServer
 from harness.idp import IdentityProvider
 from harness.management import Management
+from harness.portal import invite
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +111,30 @@ def test_a_provider_that_is_away_says_so_and_passwords_still_work(place, tmp_pat
     assert page.status == 503 and "could not be asked" in page.text
     assert Browser().open(f"{server.url}/portal/sign-in").form_with_input("password") is not None
     server.stop()
+
+
+def test_an_account_with_a_password_is_bound_by_who_is_signed_in_to_it_and_in_no_other_way(place):
+    server, provider, management = place
+    operator = invite(management, email="carol@example.test")
+    refused = arrive(place, "idp|carol", operator.email)
+    assert refused.status == 401 and "Sign in to it with its password" in refused.text
+    page = operator.open("/portal/account")
+    provider.person, provider.id_token_claims = "idp|carol", {}
+    added = operator.browser.click(page, "Add sign-in with 127.0.0.1")
+    assert added.url == f"{server.url}/portal/apps" and operator.email in added.text
+    # From now on the subject counts, whatever address comes with it.
+    assert operator.email in arrive(place, "idp|carol", "another@example.test").text
+    # The identity is taken, and the account has one.
+    other = invite(management, email="dan@example.test")
+    provider.person, provider.id_token_claims = "idp|carol", {}
+    taken = other.browser.click(other.open("/portal/account"), "Add sign-in with 127.0.0.1")
+    assert taken.status == 401 and "another operator" in taken.text
+
+
+def test_the_provider_is_asked_once_for_many_visits(place):
+    server, provider, _ = place
+    Browser().location_of(f"{server.url}/portal/sign-in/start")
+    before = provider.fetches["/.well-known/openid-configuration"]
+    for _ in range(20):
+        Browser().location_of(f"{server.url}/portal/sign-in/start")
+    assert provider.fetches["/.well-known/openid-configuration"] == before

@@ -131,6 +131,21 @@ def test_an_invitation_for_somebody_else_is_refused(server, management, people):
     assert Browser().open(opened["invitation_url"]).status == 200, "whom it is for can still accept"
 
 
+def test_an_invitation_dies_with_the_rights_of_who_made_it(server):
+    owner = server.create_operator(new_email())
+    management = Management(server.url, owner.pat)
+    admin = invite(management, ADMIN)
+    path = f"/portal/organizations/{organization_of(management)}"
+    page = admin.browser.click(admin.open(path), "Create the invitation", email=new_email(), role=ADMIN)
+    [address] = re.findall(r'value="(http[^"]+/portal/invitations/[\w-]+)"', page.text)
+    canary(address.rsplit("/", 1)[1])
+    assert Browser().open(address).status == 200
+    members = management.items(f"/organizations/{organization_of(management)}/members")
+    [admin_id] = [member["operator_id"] for member in members if member["email"] == admin.email]
+    management.delete(f"/organizations/{organization_of(management)}/members/{admin_id}")
+    assert Browser().open(address).status == 404
+
+
 def test_an_account_that_exists_signs_in_and_then_joins(server, management):
     account = Management(server.url, server.create_operator(new_email()).pat)
     person = invite(account)
@@ -309,6 +324,35 @@ def content(server: Server) -> dict[str, list[tuple]]:
 
 READS_BY_POST = {"/identity-provider/discover", "/policies/simulate", "/policies/replay", "/audit/verify"}
 """What looks at something that is sent, and keeps nothing."""
+
+
+def test_a_token_makes_none_that_outlives_it(management, server):
+    soon = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    later = (datetime.now(UTC) + timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    short = Management(server.url, canary(management.post("/tokens", {"name": "short", "expires_at": soon})["token"]))
+    for expires_at in None, later:
+        with pytest.raises(ManagementError) as refused:
+            short.post("/tokens", {"name": "long", "expires_at": expires_at})
+        assert refused.value.status == 422
+    canary(short.post("/tokens", {"name": "as long", "expires_at": soon})["token"])
+
+
+def test_a_new_password_ends_the_tokens_when_that_is_asked_for(server, management):
+    operator = invite(management, ADMIN)
+    page = operator.browser.click(operator.open("/portal/account"), "Create token", name="script")
+    [token] = re.findall(r"alter_pat_[\w-]+", page.text)
+    script = Management(server.url, canary(token))
+    script.get("/apps")
+    first = new_password()
+    fields = {"current_password": operator.password, "password": first, "password_again": first}
+    assert operator.browser.click(operator.open("/portal/account"), "Change password", **fields).status == 200
+    script.get("/apps")
+    second = new_password()
+    fields = {"current_password": first, "password": second, "password_again": second, "revoke_tokens": "yes"}
+    assert operator.browser.click(operator.open("/portal/account"), "Change password", **fields).status == 200
+    with pytest.raises(ManagementError) as refused:
+        script.get("/apps")
+    assert refused.value.status == 401
 
 
 def test_a_token_that_may_read_changes_nothing_anywhere(server, management, people, world):
