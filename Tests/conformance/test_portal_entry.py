@@ -369,6 +369,7 @@ PORTAL_POSTS = {
     "Sign in with a password": "/portal/sign-in",
     "Accept an invitation": "/portal/invitations/{token}",
     "Change the password": "/portal/account/password",
+    "Add the identity provider's sign-in": "/portal/account/identity",
     "End a session": "/portal/account/sessions/{session_id}/end",
     "Create a personal access token": "/portal/account/tokens",
     "Revoke a token": "/portal/account/tokens/{token_id}/revoke",

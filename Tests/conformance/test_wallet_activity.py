@@ -218,7 +218,7 @@ def test_a_filter_that_fits_nothing_in_a_long_trail_costs_no_more_than_a_page(re
     world.connect(jwt)
     refused_use(world, jwt)
     world.request_as(jwt)
-    copy_record(world, "credential.retrieved", 100_000)
+    copy_record(world, "credential.retrieved", 12_000)
     browser, _ = signed_in(world)
     started = time.monotonic()
     page = activity(world, browser, "?kind=refused")
