@@ -28,7 +28,7 @@ extension Transaction {
     package func grants(
         appID: AppID, filter: GrantFilter, now: Instant, after: PagePosition, offset: Int64 = 0, limit: Int64
     ) throws -> [GrantRecord] {
-        var condition = Self.condition(appID: appID, filter, now: now)
+        var condition = try condition(appID: appID, filter, now: now)
         if after != .start {
             condition.require(
                 "(grants.created_at, grants.id) > (\(condition.bind(after.at)), \(condition.bind(after.id)))")
@@ -45,7 +45,7 @@ extension Transaction {
     }
 
     package func grantCount(appID: AppID, filter: GrantFilter, now: Instant) throws -> Int64 {
-        let condition = Self.condition(appID: appID, filter, now: now)
+        let condition = try condition(appID: appID, filter, now: now)
         return try rows(
             "SELECT count(*) AS total FROM \(condition.source) WHERE \(condition.text)", arguments: condition.arguments
         ).first?.integer("total") ?? 0
@@ -74,7 +74,7 @@ extension Transaction {
 
     static let grantColumns = "grants.*, \(grantEnd) AS ends_at"
 
-    private static func condition(appID: AppID, _ filter: GrantFilter, now: Instant) -> ListCondition {
+    private func condition(appID: AppID, _ filter: GrantFilter, now: Instant) throws -> ListCondition {
         var condition = ListCondition("grants")
         let app = condition.bind(appID)
         condition.require("grants.app_id = \(app)")
@@ -90,11 +90,17 @@ extension Transaction {
             return condition
         }
         condition.require("grants.revoked_at IS NULL")
-        let isOver = isOver(app: app, now: condition.bind(now))
+        let time = condition.bind(now)
+        let isOver = Self.isOver(app: app, now: time)
         switch status {
-        case .expired: condition.require(isOver)
+        case .expired:
+            if try areFewEnding(appID: appID, now: now) {
+                condition.source = Self.ending(app: app, now: time) + " AS ending CROSS JOIN grants"
+                condition.require("grants.id = ending.id")
+            }
+            condition.require(isOver)
         case .needsReauth:
-            condition.source = ended(app: app) + " AS ended CROSS JOIN grants"
+            condition.source = Self.ended(app: app) + " AS ended CROSS JOIN grants"
             condition.require("grants.id = ended.id AND NOT \(isOver)")
         case .active, .revoked:
             condition.require(
@@ -120,6 +126,31 @@ extension Transaction {
         }.joined(separator: " OR ")
         return
             "(coalesce(grants.expires_at <= \(now), FALSE) OR (grants.principal_type <> 'system' AND (\(terms))))"
+    }
+
+    /// Open grants whose end may be past, found by their ends and by the shortest term of any policy.
+    private static func ending(app: String, now: String) -> String {
+        """
+        (SELECT grants.id FROM grants WHERE grants.app_id = \(app) AND grants.revoked_at IS NULL
+                AND grants.expires_at IS NOT NULL AND grants.expires_at <= \(now)
+        UNION
+        SELECT grants.id FROM grants WHERE grants.app_id = \(app) AND grants.revoked_at IS NULL
+            AND grants.term_started_at <= \(now) - 1000 * (SELECT min(policies.grant_ttl_max) FROM policies
+                WHERE policies.app_id = \(app) AND policies.grant_ttl_max IS NOT NULL))
+        """
+    }
+
+    /// Whether they are so few that sorting them costs less than to walk along the list until a page of them is met.
+    private func areFewEnding(appID: AppID, now: Instant) throws -> Bool {
+        let row = try row(
+            """
+            SELECT (SELECT count(*) FROM (SELECT 1 FROM grants WHERE app_id = ?1 AND revoked_at IS NULL
+                    AND expires_at IS NOT NULL AND expires_at <= ?2 LIMIT 1000) AS ended)
+                + (SELECT count(*) FROM (SELECT 1 FROM grants WHERE app_id = ?1 AND revoked_at IS NULL
+                    AND term_started_at <= ?2 - 1000 * (SELECT min(grant_ttl_max) FROM policies
+                        WHERE app_id = ?1 AND grant_ttl_max IS NOT NULL) LIMIT 1000) AS limited) AS total
+            """, appID, now)
+        return try (row?.integer("total") ?? 0) < 1000
     }
 
     /// Open grants that have no usable credential: found from the few credentials that died, not from the many grants.

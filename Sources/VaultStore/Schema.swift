@@ -416,6 +416,11 @@ enum Schema {
         CREATE INDEX grants_open ON grants (app_id, created_at, id, expires_at, term_started_at, principal_type,
             provider_id, credential_id) WHERE revoked_at IS NULL
         """,
+        """
+        CREATE INDEX grants_by_end ON grants (app_id, expires_at)
+            WHERE revoked_at IS NULL AND expires_at IS NOT NULL
+        """,
+        "CREATE INDEX grants_by_term ON grants (app_id, term_started_at) WHERE revoked_at IS NULL",
         "CREATE INDEX grants_without_credential ON grants (app_id) WHERE credential_id IS NULL AND revoked_at IS NULL",
         "CREATE INDEX credentials_dead ON credentials (app_id) WHERE died_at IS NOT NULL",
     ]
