@@ -103,7 +103,8 @@ struct ServeCommand: AsyncParsableCommand {
     private static func printSetupAddress(_ installation: Installation, logger: Logger) async {
         do {
             guard let address = try await installation.vault.openSetupAddress() else { return }
-            Terminal.print("set up the first operator within 30 minutes: \(address.revealed())")  // plaintext leaves here
+            // plaintext leaves here
+            Terminal.print("set up the first operator within 30 minutes: \(address.revealed())")
         } catch {
             logger.error("no setup address could be made", metadata: ["error": "\(type(of: error))"])
         }
