@@ -91,11 +91,6 @@ package struct AppOverview: Sendable {
 }
 
 extension Vault {
-    package func usage(_ caller: OperatorCaller, appID: String, range: UsageRange) throws -> UsageReport {
-        let app = try app(caller, appID)
-        return try read { try usage(of: app.id, range: range, in: $0) }
-    }
-
     package func overview(_ caller: OperatorCaller, appID: String, range: UsageRange) throws -> AppOverview {
         let app = try app(caller, appID)
         return try read { transaction in
