@@ -64,6 +64,8 @@ package enum Limits {
     /// The one-time address for the first operator (behaviour contract, “First operator”).
     static let setupAddressSeconds: Int64 = 1800
     static let invitationSeconds: Int64 = 7 * 86_400
+    /// Of an organization: all of them stand on its page.
+    package static let invitationsOpenMax = 100
     /// A session of the Portal: half a day, and two hours without a page.
     package static let portalSessionSeconds: Int64 = 43_200
     static let portalIdleSeconds: Int64 = 7200

@@ -130,6 +130,11 @@ extension Vault {
             {
                 throw VaultError(.conflict, "This person belongs to the organization already.")
             }
+            let open = try transaction.openInvitations(
+                of: organization.id, now: time, after: .start, limit: Limits.invitationsOpenMax)
+            guard open.count < Limits.invitationsOpenMax else {
+                throw VaultError(.conflict, "Too many invitations are open. Revoke some first.")
+            }
             try transaction.insertInvitation(record, digest: digest)
         }
         return OpenedInvitation(

@@ -146,6 +146,46 @@ def test_an_invitation_dies_with_the_rights_of_who_made_it(server):
     assert Browser().open(address).status == 404
 
 
+def test_an_organization_has_a_hundred_open_invitations_at_most(server):
+    management = Management(server.url, server.create_operator(new_email()).pat)
+    for _ in range(100):
+        invitation(management)
+    with pytest.raises(ManagementError) as refused:
+        invitation(management)
+    assert refused.value.status == 409
+
+
+def test_long_lists_of_an_account_and_an_organization_go_on(server):
+    management = Management(server.url, server.create_operator(new_email()).pat)
+    operator = invite(management, ADMIN)
+    for number in range(55):
+        management.post("/organizations", {"name": f"Branch {number:02}"})
+    owner = invite(management, ADMIN)
+    for number in range(55):
+        page = owner.browser.click(owner.open("/portal/account"), "Create token", name=f"script {number:02}")
+        canary(re.findall(r"alter_pat_[\w-]+", page.text)[0])
+    database = server.data / "sallyport.db"
+    with closing(sqlite3.connect(database, timeout=10)) as rows, rows:
+        organization = organization_of(management)
+        for number in range(55):
+            member = f"10000000-0000-4000-8000-{number:012}"
+            rows.execute("INSERT INTO operators (id, email, created_at) VALUES (?, ?, 1)", (member, f"m{number:02}@corp.test"))
+            rows.execute("INSERT INTO memberships VALUES (?, ?, 'member')", (organization, member))
+
+    def walked(operator, path: str, pattern: str) -> list[str]:
+        found, page = [], operator.open(path)
+        while True:
+            found += re.findall(pattern, page.text)
+            onward = re.search(r'href="([^"]*cursor=[^"]*)"', page.text)
+            if onward is None:
+                return found
+            page = operator.open(html.unescape(onward[1]))
+
+    assert walked(owner, "/portal/account", r"<td>script (\d\d)</td>") == [f"{number:02}" for number in range(55)]
+    members = walked(operator, f"/portal/organizations/{organization}", r"<td>m(\d\d)@corp\.test")
+    assert sorted(members) == [f"{number:02}" for number in range(55)]
+
+
 def test_an_account_that_exists_signs_in_and_then_joins(server, management):
     account = Management(server.url, server.create_operator(new_email()).pat)
     person = invite(account)

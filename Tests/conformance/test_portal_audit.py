@@ -18,10 +18,12 @@ from urllib.parse import quote
 
 import pytest
 from alter_sdk import AlterSDKError, BlockedDestinationError
+from playwright.sync_api import expect
 
 from harness.audit_streams import StreamReceiver
 from harness.browser import Browser, Page
 from harness.canaries import assert_silent, canary, known_secrets
+from harness.chromium import chromium, complaints_about, hand_over, profile
 from harness.idp import IdentityProvider
 from harness.management import Management
 from harness.oauth_provider import OAuthProvider
@@ -637,3 +639,20 @@ def test_another_operator_finds_nothing_and_a_stranger_is_asked_who_they_are(des
         foreign = elsewhere.open(address)
         assert foreign.status == 404 and trail.app_id not in foreign.text
         assert "/portal/sign-in" in Browser().open(address).url
+
+
+def test_new_records_come_by_themselves_while_that_is_ticked(desk, shop):
+    with chromium() as browser, profile(browser) as context:
+        hand_over(desk.browser, context, desk.server.url)
+        page = context.new_page()
+        faults = complaints_about(page, desk.server.url)
+        page.goto(f"{desk.server.url}/portal/apps/{shop.app_id}/audit")
+        newest = page.locator("#records tbody a").first
+        before = newest.get_attribute("href")
+        desk.management.call("PATCH", shop.path, {"name": "Renamed while somebody looks"})
+        page.wait_for_timeout(3500)
+        assert newest.get_attribute("href") == before, "nothing moves by itself"
+        page.get_by_label("Show new records as they come").check()
+        expect(newest).not_to_have_attribute("href", before, timeout=10_000)
+        expect(newest).to_have_text("App changed")
+        assert faults == []

@@ -70,9 +70,14 @@ extension PortalRoutes {
         _ caller: PortalCaller, _ exchange: Exchange, password: FormState = FormState(), token: FormState = FormState(),
         minted: MintedAccessToken? = nil
     ) throws -> Answer {
+        let paging = try Paging(exchange)
+        let tokens = try vault.accessTokens(caller.account, after: paging.position, limit: paging.limit + 1)
         let account = AccountPage(
             caller: caller, sessions: try vault.portalSessions(caller.account),
-            tokens: try vault.accessTokens(caller.account, after: .start, limit: Limits.pageMax),
+            tokens: Array(tokens.prefix(paging.limit)),
+            pager: Pager(
+                paging, tokens, path: SitePath.portalAccount.path,
+                position: { PagePosition(at: $0.createdAt.milliseconds, id: $0.id.text) }),
             hasPassword: try vault.hasPassword(caller.account), providerHost: vault.operatorProviderHost,
             password: password, token: token, minted: minted,
             now: now)
@@ -87,6 +92,7 @@ struct AccountPage: Sendable {
     let caller: PortalCaller
     let sessions: [PortalSessionRecord]
     let tokens: [AccessTokenRecord]
+    let pager: Pager
     let hasPassword: Bool
     /// The host of the installation's identity provider.
     let providerHost: String?
@@ -105,6 +111,7 @@ struct AccountPage: Sendable {
         <h2 id="tokens">Personal access tokens</h2>
         <p>A token lets scripts and the command line act as you on the Management API.</p>
         \(tokenList)
+        \(pager.html)
         \(tokenForm)
         </section>
         <section class="panel" aria-labelledby="sessions">

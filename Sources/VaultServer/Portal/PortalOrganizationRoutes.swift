@@ -87,13 +87,17 @@ extension PortalRoutes {
     }
 
     private func organizationsPage(_ caller: PortalCaller, _ exchange: Exchange, _ state: FormState) throws -> Answer {
-        let organizations = try vault.organizations(caller.account, after: .start, limit: Limits.pageMax)
+        let paging = try Paging(exchange)
+        let organizations = try vault.organizations(caller.account, after: paging.position, limit: paging.limit + 1)
+        let pager = Pager(
+            paging, organizations, path: exchange.path,
+            position: { PagePosition(at: $0.record.createdAt.milliseconds, id: $0.record.id.text) })
         return page(
             caller, exchange, "Organizations",
             """
             <div class="page-head"><h1>Organizations</h1></div>
             <ul class="cards">
-            \(organizations.map { organization in
+            \(organizations.prefix(paging.limit).map { organization in
                 """
                 <li>
                 <h2><a href="\(SitePath.portalOrganization(organization.record.id.text).path)">\(organization.record.name)</a></h2>
@@ -102,6 +106,7 @@ extension PortalRoutes {
                 """ as HTML
             })
             </ul>
+            \(pager.html)
             <section class="panel" aria-labelledby="new">
             <h2 id="new">New organization</h2>
             <p>An organization holds apps, and the operators who run them together.</p>
@@ -120,11 +125,17 @@ extension PortalRoutes {
         invitation: FormState = FormState(), opened: OpenedInvitation? = nil
     ) throws -> Answer {
         let id = exchange.organizationID
+        let paging = try Paging(exchange)
+        let found = try vault.members(
+            caller.account, organizationID: id, after: paging.position, limit: paging.limit + 1)
         let organization = OrganizationPage(
             caller: caller, organization: try vault.organization(caller.account, id),
-            members: try vault.members(caller.account, organizationID: id, after: .start, limit: Limits.pageMax),
+            members: Array(found.prefix(paging.limit)),
+            pager: Pager(
+                paging, found, path: SitePath.portalOrganization(id).path,
+                position: { PagePosition(at: 0, id: $0.operatorID.text) }),
             invitations: try vault.invitations(
-                caller.account, organizationID: id, after: .start, limit: Limits.pageMax),
+                caller.account, organizationID: id, after: .start, limit: Limits.invitationsOpenMax),
             name: name, memberState: members, invitation: invitation, opened: opened, now: now)
         return page(caller, exchange, organization.organization.record.name, organization.html)
     }
@@ -138,6 +149,7 @@ struct OrganizationPage: Sendable {
     let caller: PortalCaller
     let organization: OrganizationView
     let members: [MemberRecord]
+    let pager: Pager
     let invitations: [InvitationRecord]
     let name: FormState
     let memberState: FormState
@@ -157,6 +169,7 @@ struct OrganizationPage: Sendable {
         <h2 id="members">Members</h2>
         \(memberState.alert)
         \(memberTable)
+        \(pager.html)
         </section>
         \(isAdmin ? invitationPanel : nil)
         \(isAdmin ? renamePanel : nil)

@@ -24,11 +24,16 @@ struct PolicyListPage: Sendable {
     let appID: AppID
     let policies: [PolicyRecord]
     let providers: [String]
+    /// Of this page.
+    let secrets: [String]
+    let isFirst: Bool
     let isReadOnly: Bool
+    let pager: Pager
 
-    /// The app's own first; then whatever has a policy or could have one.
+    /// The app's own first; then whatever has a policy or could have one. Later pages go on with the app's own secrets.
     private var targets: [String] {
-        ["*"] + Set(providers + policies.map(\.target)).subtracting(["*"]).sorted()
+        guard isFirst else { return secrets.sorted() }
+        return ["*"] + Set(providers + secrets + policies.map(\.target)).subtracting(["*"]).sorted()
     }
 
     var html: HTML {
@@ -37,6 +42,7 @@ struct PolicyListPage: Sendable {
         <p class="actions"><a class="button plain" href="\(SitePath.portalApp(appID.text, "policies/simulate").path)">Simulate a call</a></p></div>
         <p>A use is allowed when every policy that bears on it allows it: that of the app, of the provider, of the grant, and of the API key. An edit acts on the next request. Grants and API keys have their policies on their own pages.</p>
         \(targets.map(panel))
+        \(pager.html)
         """
     }
 

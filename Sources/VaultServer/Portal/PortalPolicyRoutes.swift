@@ -45,13 +45,25 @@ extension PortalRoutes {
 
     private func policyListPage(_ caller: PortalCaller, _ exchange: Exchange) throws -> Answer {
         let app = try vault.app(caller.account, exchange.appID)
+        let paging = try Paging(exchange)
+        let secrets = try vault.managedSecrets(
+            caller.account, appID: exchange.appID, after: paging.position, limit: paging.limit + 1)
+        // Providers and what has a policy already are few; the app's own secrets go on from page to page.
+        let isFirst = paging.position == .start
         let shown = PolicyListPage(
-            appID: app.id, policies: try vault.policies(caller.account, appID: exchange.appID),
-            providers: try providerNames(caller, exchange), isReadOnly: !caller.mayChange(app))
+            appID: app.id,
+            policies: try vault.policies(caller.account, appID: exchange.appID),
+            providers: isFirst
+                ? try vault.oauthProviders(caller.account, appID: exchange.appID).map(\.providerID) : [],
+            secrets: secrets.prefix(paging.limit).map(\.record.slug),
+            isFirst: isFirst, isReadOnly: !caller.mayChange(app),
+            pager: Pager(
+                paging, secrets, path: exchange.path,
+                position: { PagePosition(at: $0.record.createdAt.milliseconds, id: $0.record.id.text) }))
         return page(caller, exchange, "Policies", app: app, section: .policies, shown.html)
     }
 
-    /// What the app's users can connect, and the app's own secrets.
+    /// What the app's users can connect, and the app's own secrets, as far as a menu can hold them.
     private func providerNames(_ caller: PortalCaller, _ exchange: Exchange) throws -> [String] {
         let providers = try vault.oauthProviders(caller.account, appID: exchange.appID).map(\.providerID)
         let secrets = try vault.managedSecrets(
