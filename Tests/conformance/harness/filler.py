@@ -12,7 +12,7 @@ from pathlib import Path
 BATCH = 10_000
 DAYS = 60
 """How far back the trail reaches."""
-NAMES = ["Barbara", "Claude", "Donald", "Emmy", "Frances", "Hedy", "John", "Katherine", "Leslie", "Mary", "Radia", "Tim"]
+NAMES = ["Barbara", "Annie", "Donald", "Emmy", "Frances", "Hedy", "John", "Katherine", "Leslie", "Mary", "Radia", "Tim"]
 
 
 class Filler:
