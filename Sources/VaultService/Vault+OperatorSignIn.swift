@@ -55,15 +55,20 @@ extension Vault {
     }
 
     /// Back from the provider: the value of the session's cookie. Throws `unauthenticated` with what to do for whoever has no
-    /// account here.
-    package func finishOperatorSignIn(_ callback: SignInCallback, browser: BrowserMark) async throws -> Secret {
+    /// account here. `signedIn`: whose session the browser comes with. An identity is added only to that account: who began
+    /// may have left the browser to somebody else.
+    package func finishOperatorSignIn(
+        _ callback: SignInCallback, signedIn: OperatorID?, browser: BrowserMark
+    ) async throws -> Secret {
         guard let state = callback.state, let browserKey = callback.browserKey else { throw Self.invalidCallback }
         let (stateDigest, browserDigest) = (digestKey.digest("state:" + state), browserDigest(browserKey))
         let time = now()
         let taken = try await write {
             try $0.takePortalSignIn(stateDigest: stateDigest, browserDigest: browserDigest, now: time)
         }
-        guard let visit = taken else { throw Self.invalidCallback }
+        guard let visit = taken, visit.operatorID == nil || visit.operatorID == signedIn else {
+            throw Self.invalidCallback
+        }
         do {
             let (party, settings) = try await operatorParty()
             let code = try Self.code(of: callback, from: party.issuer)

@@ -131,6 +131,20 @@ def test_an_account_with_a_password_is_bound_by_who_is_signed_in_to_it_and_in_no
     assert taken.status == 401 and "another operator" in taken.text
 
 
+def test_an_identity_is_added_only_while_the_account_is_signed_in(place):
+    server, provider, management = place
+    operator = invite(management, email="erin@example.test")
+    provider.person, provider.id_token_claims = "idp|next-at-the-browser", {}
+    page = operator.open("/portal/account")
+    begun = operator.browser.redirect_of(page, page.form_that_says("Add sign-in with 127.0.0.1"))
+    answer = operator.browser.location_of(begun)
+    operator.browser.click(operator.open("/portal/account"), "Sign out")
+    late = operator.browser.open(answer)
+    assert late.status == 400 and operator.email not in late.text
+    # Nothing was bound, and nobody is signed in by it.
+    assert arrive(place, "idp|next-at-the-browser", "nobody@example.test").status == 401
+
+
 def test_the_provider_is_asked_once_for_many_visits(place):
     server, provider, _ = place
     Browser().location_of(f"{server.url}/portal/sign-in/start")

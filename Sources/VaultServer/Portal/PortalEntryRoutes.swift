@@ -90,7 +90,8 @@ extension PortalRoutes {
                         browserKey: browser.key(of: exchange))
                     return entered(
                         try await vault.finishOperatorSignIn(
-                            callback, browser: visitor.browser(exchange, session: cookie.value(of: exchange))),
+                            callback, signedIn: try await caller(of: exchange)?.account.operatorID,
+                            browser: visitor.browser(exchange, session: cookie.value(of: exchange))),
                         to: SitePath.portalApps.path)
                 }
             },
