@@ -185,7 +185,11 @@ extension Vault {
         if let stored {
             let isRight = try await isPassword(
                 current, PasswordHash(stored: stored), email: caller.email, peer: caller.origin.peer)
-            guard isRight else { throw VaultError.validation("current_password", "is not right") }
+            guard isRight else {
+                try await recordOperator(
+                    "operator.password_change_refused", caller.operatorID, caller.origin, decision: .deny)
+                throw VaultError.validation("current_password", "is not right")
+            }
         }
         let hash = try await hashed(new, email: caller.email, network: Self.network(caller.origin.peer))
         let time = now()

@@ -2,10 +2,12 @@
 
 import re
 import secrets
+import sqlite3
 import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -335,6 +337,9 @@ def test_who_sits_at_an_open_session_cannot_guess_the_password(server, managemen
         fields["password_again"] = fields["password"]
         answers.append(operator.browser.click(page, "Change password", **fields).status)
     assert answers[:5] == [422] * 5 and 429 in answers[5:], answers
+    with closing(sqlite3.connect(f"file:{server.data}/sallyport.db?mode=ro", uri=True)) as rows:
+        refusals = "SELECT count(*) FROM audit_records WHERE event = 'operator.password_change_refused'"
+        assert rows.execute(refusals).fetchone()[0] >= answers.count(422), "each is on record"
 
 
 def test_a_forgotten_password_is_set_by_the_command_line_and_ends_every_session(server, management):
