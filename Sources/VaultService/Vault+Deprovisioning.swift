@@ -110,7 +110,7 @@ extension Vault {
     @discardableResult
     func emptyDatabaseLog() async -> Bool {
         do {
-            try await store.checkpoint()
+            try await store.erase()
             return true
         } catch {
             logger.warning("the database log could not be emptied yet", metadata: ["error": "\(type(of: error))"])

@@ -112,15 +112,17 @@ package struct Vault: Sendable {
     // MARK: Writing with a record
 
     /// Commits `body` and turns a failing database into the one answer for it: nothing released.
-    func write<Result: Sendable>(_ body: @escaping @Sendable (Transaction) throws -> Result) async throws -> Result {
+    func write<Result: Sendable>(
+        in scope: WriteScope = .everything, _ body: @escaping @Sendable (Transaction) throws -> Result
+    ) async throws -> Result {
         do {
-            return try await store.write(body)
+            return try await store.write(in: scope, body)
         } catch let error as StoreError {
             throw Self.unavailable(error)
         }
     }
 
-    func read<Result>(_ body: (Transaction) throws -> Result) throws -> Result {
+    func read<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
         do {
             return try store.read(body)
         } catch let error as StoreError {

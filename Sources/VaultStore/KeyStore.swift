@@ -15,8 +15,11 @@ package enum KeyStoreError: Error, Sendable, Equatable {
 }
 
 package struct KeyStore: Sendable {
-    private let engine: SQLiteEngine
+    private let engine: any Engine
     private let masterKey: MasterKey
+
+    /// Where it is on PostgreSQL, so that it can be left out of a backup of the database.
+    private static let schema = "sallyport_keys"
 
     private static let migrations = [
         Schema.Migration(
@@ -66,8 +69,8 @@ package struct KeyStore: Sendable {
     ]
 
     /// Opens or creates the store and proves that the master key fits.
-    package init(sqlitePath: String, masterKey: MasterKey) throws {
-        engine = try SQLiteEngine(path: sqlitePath)
+    package init(_ address: DatabaseAddress, masterKey: MasterKey) throws {
+        engine = try address.open(schema: Self.schema)
         self.masterKey = masterKey
         try engine.migrate(Self.migrations)
         _ = try systemKey("check")
@@ -123,7 +126,7 @@ package struct KeyStore: Sendable {
     /// Destroys keys, and remembers users who were ended. Idempotent.
     package func carryOut(_ destructions: PendingDestructions) async throws {
         guard !destructions.isEmpty else { return }
-        try await engine.writeAndCheckpoint { transaction in
+        try await engine.writeAndErase { transaction in
             for id in destructions.keys { try transaction.execute("DELETE FROM data_keys WHERE id = ?1", id) }
             for user in destructions.users {
                 try transaction.execute(
@@ -190,7 +193,7 @@ package struct KeyStore: Sendable {
 
     /// Destroys the private half.
     package func retireSigningKey(_ id: String) async throws {
-        try await engine.writeAndCheckpoint {
+        try await engine.writeAndErase {
             _ = try $0.execute("UPDATE signing_keys SET wrapped = NULL WHERE id = ?1", id)
         }
     }

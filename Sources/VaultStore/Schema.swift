@@ -6,6 +6,32 @@ enum Schema {
     struct Migration {
         let name: String
         let statements: [String]
+        /// Whether programs that do not know it can no longer work on the database. A change is made in two versions: one adds
+        /// what is new, the next removes what is old, so that nodes of two neighbouring versions work side by side.
+        var excludesOlder = false
+    }
+
+    /// Applies, in order, the migrations that the database has not seen.
+    ///
+    /// - Parameter translate: makes a statement of what is written here one of the engine.
+    static func apply(_ migrations: [Migration], in transaction: Transaction, translate: (String) -> String) throws {
+        for table in ["schema_migrations", "schema_needs"] {
+            try transaction.execute(
+                translate("CREATE TABLE IF NOT EXISTS \(table) (name TEXT PRIMARY KEY NOT NULL) STRICT"))
+        }
+        func names(_ table: String) throws -> Set<String> {
+            Set(try transaction.rows("SELECT name FROM \(table)").map { try $0.text("name") })
+        }
+        guard try names("schema_needs").isSubset(of: migrations.map(\.name)) else {
+            throw StoreError.unavailable("it belongs to a newer version, and this one cannot work on it")
+        }
+        let applied = try names("schema_migrations")
+        for migration in migrations where !applied.contains(migration.name) {
+            for statement in migration.statements { try transaction.execute(translate(statement)) }
+            try transaction.execute("INSERT INTO schema_migrations (name) VALUES (?1)", migration.name)
+            guard migration.excludesOlder else { continue }
+            try transaction.execute("INSERT INTO schema_needs (name) VALUES (?1)", migration.name)
+        }
     }
 
     static let migrations = [

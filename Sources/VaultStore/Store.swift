@@ -1,8 +1,8 @@
 import Foundation
 import VaultAPI
 
-// The database: one schema and one SQL text. This file and those named after nouns know no engine; what SQLite does its
-// own way sits in SQLiteEngine.swift. Functions on an open `Transaction` are synchronous, and the caller owns its
+// The database: one schema and one SQL text. This file and those named after nouns know no engine; what SQLite and PostgreSQL
+// do their own ways sits in SQLiteEngine.swift and in the files named after PostgreSQL. Functions on an open `Transaction` are synchronous, and the caller owns its
 // borders, because only the caller knows the invariant.
 
 package enum StoreError: Error, Sendable, Equatable {
@@ -16,32 +16,37 @@ package enum StoreError: Error, Sendable, Equatable {
 
 /// The main database of an installation.
 package struct Store: Sendable {
-    private let engine: SQLiteEngine
+    private let engine: any Engine
 
     /// Opens or creates the database and brings its schema up to date.
-    package init(sqlitePath: String) throws {
-        engine = try SQLiteEngine(path: sqlitePath)
+    package init(_ address: DatabaseAddress) throws {
+        engine = try address.open(schema: nil)
         try engine.migrate(Schema.migrations)
     }
 
-    /// Runs `body` on one committed state. Blocks for the microseconds of a local read.
-    package func read<Result>(_ body: (Transaction) throws -> Result) throws -> Result { try engine.read(body) }
+    /// Where tasks run that read here, when reads may block for longer than a task may hold a thread of everybody's.
+    package var executor: BlockingExecutor? { engine.executor }
 
-    /// Runs `body` in a transaction of its own and returns once it is durable.
+    /// Runs `body` on one committed state. Blocks: for the microseconds of a local read, or for a round trip to a server.
+    package func read<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
+        try engine.read(body)
+    }
+
+    /// Runs `body` in a transaction of its own and returns once it is durable. Nothing in `scope` is changed by anybody else
+    /// meanwhile, on no node, so that what `body` reads there holds until it is committed.
     ///
     /// Transactions that arrive together are committed together; each keeps its own all-or-nothing. A throw rolls
     /// `body` back, and only it: what must outlive a refusal is returned, then thrown.
-    package func write<Result: Sendable>(_ body: @escaping @Sendable (Transaction) throws -> Result) async throws
-        -> Result
-    {
-        try await engine.write(body)
+    package func write<Result: Sendable>(
+        in scope: WriteScope = .everything, _ body: @escaping @Sendable (Transaction) throws -> Result
+    ) async throws -> Result {
+        try await engine.write(scope, body)
     }
 
-    /// Copies what is in the write-ahead log into the database file and empties the log, so that overwritten pages
-    /// exist in no file any more.
-    package func checkpoint() async throws { try await engine.checkpoint() }
+    /// Erases what was overwritten or deleted, as far as the engine can: on SQLite, no file holds it any more.
+    package func erase() async throws { try await engine.erase() }
 
-    /// Facts for the start-up log and the tests: journal mode, synchronous level, foreign keys, secure delete.
+    /// Facts for the start-up log and the tests, such as SQLite's journal mode and synchronous level.
     package func settings() throws -> [String: String] { try engine.settings() }
 
     package func close() throws { try engine.close() }

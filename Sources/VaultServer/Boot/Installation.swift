@@ -22,16 +22,16 @@ package struct Installation: Sendable {
     /// Opens the installation that is there. `creating` makes one where there is none; commands that only look at one must
     /// not bring a second into the world by a mistyped folder.
     package init(settings: ServerSettings, publicURL: String, creating: Bool, logger: Logger) throws {
-        guard creating || FileManager.default.fileExists(atPath: settings.databasePath) else {
-            throw InstallationError(description: "there is no installation at \(settings.databasePath)")
+        if !creating, case .sqlite(let path) = settings.database, !FileManager.default.fileExists(atPath: path) {
+            throw InstallationError(description: "there is no installation at \(path)")
         }
         do {
             try FileManager.default.createDirectory(
                 atPath: settings.dataDirectory, withIntermediateDirectories: true,
                 attributes: [.posixPermissions: 0o700])
             let masterKey = try Self.masterKey(settings)
-            store = try Store(sqlitePath: settings.databasePath)
-            keys = try KeyStore(sqlitePath: settings.dataDirectory + "/keys.db", masterKey: masterKey)
+            store = try Store(settings.database)
+            keys = try KeyStore(settings.keyStore, masterKey: masterKey)
         } catch KeyStoreError.wrongMasterKey {
             throw InstallationError(description: "the master key does not open this installation's key store")
         } catch StoreError.unavailable(let reason) {
