@@ -28,6 +28,12 @@ protocol Engine: Sendable {
     /// Where tasks run that read: threads that may be blocked. `nil` where a read takes microseconds.
     var executor: BlockingExecutor? { get }
 
+    /// What one of the processes that work on the database does at a time.
+    var leases: Leases { get }
+
+    /// Whether other processes serve from the same database.
+    var isShared: Bool { get }
+
     func close() throws
 }
 

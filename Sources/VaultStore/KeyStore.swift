@@ -69,11 +69,19 @@ package struct KeyStore: Sendable {
     ]
 
     /// Opens or creates the store and proves that the master key fits.
-    package init(_ address: DatabaseAddress, masterKey: MasterKey) throws {
+    ///
+    /// - Parameter masterKey: reads the key, or makes one where the store has nothing yet. A store without its key must never
+    ///   get a new one: everything in it would be lost silently.
+    package init(_ address: DatabaseAddress, masterKey: (_ isNew: Bool) throws -> MasterKey) throws {
         engine = try address.open(schema: Self.schema)
-        self.masterKey = masterKey
         try engine.migrate(Self.migrations)
+        let isNew = try engine.read { try $0.row("SELECT 1 AS found FROM system_keys LIMIT 1") == nil }
+        self.masterKey = try masterKey(isNew)
         _ = try systemKey("check")
+    }
+
+    package init(_ address: DatabaseAddress, masterKey: MasterKey) throws {
+        try self.init(address) { _ in masterKey }
     }
 
     /// Throws unless the store and the master key are usable. Reads only.
@@ -204,8 +212,9 @@ package struct KeyStore: Sendable {
         try engine.read { try $0.row("SELECT id FROM installation")?.text("id") }
     }
 
-    package func setInstallationID(_ id: String) throws {
-        _ = try engine.writeNow { try $0.execute("INSERT INTO installation (id) VALUES (?1)", id) }
+    /// The id that the key store has, which is `id` when it has none yet.
+    package func installationID(orSet id: String) throws -> String {
+        try engine.writeNow { try $0.installationID(orSet: id) }
     }
 
     /// Places that the audit chains have had.
@@ -236,8 +245,14 @@ package struct KeyStore: Sendable {
         }
     }
 
-    package func dataKeyIDs(purpose: String) throws -> [DataKeyID] {
-        try engine.read { try $0.rows("SELECT id FROM data_keys WHERE purpose = ?1", purpose).map { try $0.id("id") } }
+    package func dataKeyIDs(purpose: String, createdBefore time: Instant? = nil) throws -> [DataKeyID] {
+        try engine.read {
+            try $0.rows(
+                "SELECT id FROM data_keys WHERE purpose = ?1 AND (?2 IS NULL OR created_at < ?2)", purpose, time
+            ).map {
+                try $0.id("id")
+            }
+        }
     }
 
     package func close() throws { try engine.close() }

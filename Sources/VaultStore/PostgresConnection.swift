@@ -72,7 +72,9 @@ final class PostgresConnection: StatementRunner, Sendable {
 
     func commit() throws {
         // A transaction that failed is rolled back by it, and says so.
-        guard try run("COMMIT").tag == "COMMIT" else { throw StoreError.unavailable("PostgreSQL: nothing was committed") }
+        guard try run("COMMIT").tag == "COMMIT" else {
+            throw StoreError.unavailable("PostgreSQL: nothing was committed")
+        }
     }
 
     func rollBack() {
@@ -93,10 +95,21 @@ enum PostgresLocks {
         return "SELECT " + (["pg_advisory_xact_lock_shared(\(space), 0)"] + locks).joined(separator: ", ")
     }
 
-    /// Two apps with one key wait for each other, and nothing worse.
-    static func key(_ id: AppID) -> Int32 {
-        // FNV-1a: the same on every node.
-        let hash = id.text.utf8.reduce(UInt32(2_166_136_261)) { ($0 ^ UInt32($1)) &* 16_777_619 }
+    static func key(_ id: AppID) -> Int32 { key(id.text) }
+
+    /// Of a whole session and not of a transaction.
+    static func tryLease(_ name: String) -> String {
+        "SELECT pg_try_advisory_lock(\(leaseSpace), \(key(name))) AS taken"
+    }
+
+    static func endLease(_ name: String) -> String { "SELECT pg_advisory_unlock(\(leaseSpace), \(key(name)))" }
+
+    private static let leaseSpace: Int32 = 0x5A13
+
+    /// Two names with one key wait for each other, and nothing worse.
+    private static func key(_ name: String) -> Int32 {
+        // FNV-1a: the same on every node. Never 0, which stands for everything.
+        let hash = name.utf8.reduce(UInt32(2_166_136_261)) { ($0 ^ UInt32($1)) &* 16_777_619 }
         return Int32(bitPattern: hash | 1)
     }
 }

@@ -11,6 +11,8 @@ struct PostgresEngine: Engine {
     /// Each commits by itself; an app always has the same one.
     private let writers: [CommitQueue]
     let executor: BlockingExecutor?
+    let leases: Leases
+    var isShared: Bool { true }
 
     /// Threads for tasks that read, each of which takes a connection while it does.
     private static let readers = 8
@@ -25,6 +27,7 @@ struct PostgresEngine: Engine {
             }
         }
         executor = BlockingExecutor(name: "store", threads: Self.readers)
+        leases = Leases { try PostgresConnection(uri: uri, schema: schema) }
         self.connections = connections
         self.schema = schema
         self.lockSpace = lockSpace

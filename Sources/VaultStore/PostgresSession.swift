@@ -82,7 +82,8 @@ struct PostgresSession: ~Copyable {
             throw StoreError.unavailable("PostgreSQL: version 13 or later is needed")
         }
         let settings = [
-            "SET statement_timeout = \(Self.statementMillisecondsMax)", "SET lock_timeout = \(Self.lockMillisecondsMax)",
+            "SET statement_timeout = \(Self.statementMillisecondsMax)",
+            "SET lock_timeout = \(Self.lockMillisecondsMax)",
             "SET idle_in_transaction_session_timeout = \(Self.idleInTransactionMillisecondsMax)",
             "SET default_transaction_isolation = 'read committed'", "SET standard_conforming_strings = on",
             // Durable before acknowledged. What is stronger than “on” stays.
@@ -268,13 +269,11 @@ struct PostgresSession: ~Copyable {
         static let void: UInt32 = 2278
     }
 
-    /// Of what the statement is about, where the value does not say: `0` lets the server find out.
     private static func type(_ value: SQLValue) -> UInt32 {
         switch value {
-        case .null: 0
-        case .integer: TypeID.int8
-        case .text: TypeID.text
-        case .blob: TypeID.bytea
+        case .integer, .null(.integer): TypeID.int8
+        case .text, .null(.text): TypeID.text
+        case .blob, .null(.blob): TypeID.bytea
         }
     }
 
@@ -299,7 +298,7 @@ struct PostgresSession: ~Copyable {
 
     private static func value(_ result: OpaquePointer?, _ row: Int32, _ column: Int32, type: UInt32) throws -> SQLValue
     {
-        guard PQgetisnull(result, row, column) == 0 else { return .null }
+        guard PQgetisnull(result, row, column) == 0 else { return .null(.text) }
         let bytes = UnsafeRawBufferPointer(
             start: PQgetvalue(result, row, column), count: Int(PQgetlength(result, row, column)))
         func integer<Number: FixedWidthInteger>(_: Number.Type) -> SQLValue {
@@ -310,9 +309,10 @@ struct PostgresSession: ~Copyable {
         case TypeID.int4: return integer(Int32.self)
         case TypeID.int2: return integer(Int16.self)
         case TypeID.bool: return .integer(bytes.first == 1 ? 1 : 0)
-        case TypeID.text, TypeID.varchar, TypeID.name, TypeID.unknown: return .text(String(decoding: bytes, as: UTF8.self))
+        case TypeID.text, TypeID.varchar, TypeID.name, TypeID.unknown:
+            return .text(String(decoding: bytes, as: UTF8.self))
         case TypeID.bytea: return .blob(Array(bytes))
-        case TypeID.void: return .null
+        case TypeID.void: return .null(.text)
         default: throw StoreError.corrupt("a column of type \(type)")
         }
     }

@@ -59,7 +59,7 @@ private struct SQLiteStatements: StatementRunner {
 
     private static func value(_ value: DatabaseValue) -> SQLValue {
         switch value.storage {
-        case .null: .null
+        case .null: .null(.text)
         case .int64(let integer): .integer(integer)
         case .double(let double): .text(String(double))
         case .string(let text): .text(text)
@@ -72,6 +72,8 @@ private struct SQLiteStatements: StatementRunner {
 struct SQLiteEngine: Engine {
     /// A local read takes microseconds.
     var executor: BlockingExecutor? { nil }
+    var isShared: Bool { false }
+    let leases = Leases(connect: nil)
 
     private let pool: DatabasePool
     private let commits: CommitQueue
@@ -200,4 +202,3 @@ struct SQLiteEngine: Engine {
 
     func close() throws { try pool.close() }
 }
-

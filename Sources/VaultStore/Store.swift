@@ -43,6 +43,12 @@ package struct Store: Sendable {
         try await engine.write(scope, body)
     }
 
+    /// What one of the nodes does at a time.
+    package var leases: Leases { engine.leases }
+
+    /// Whether other nodes serve from the same database.
+    package var isShared: Bool { engine.isShared }
+
     /// Erases what was overwritten or deleted, as far as the engine can: on SQLite, no file holds it any more.
     package func erase() async throws { try await engine.erase() }
 
@@ -57,8 +63,9 @@ package struct Store: Sendable {
         try engine.read { try $0.row("SELECT id FROM installation")?.text("id") }
     }
 
-    package func setInstallationID(_ id: String) throws {
-        _ = try engine.writeNow { try $0.execute("INSERT INTO installation (id) VALUES (?1)", id) }
+    /// The id that the database has, which is `id` when it has none yet.
+    package func installationID(orSet id: String) throws -> String {
+        try engine.writeNow { try $0.installationID(orSet: id) }
     }
 
     /// Whether nobody has used the database yet.
@@ -67,10 +74,23 @@ package struct Store: Sendable {
     }
 }
 
+extension Transaction {
+    func installationID(orSet id: String) throws -> String {
+        if let known = try row("SELECT id FROM installation")?.text("id") { return known }
+        try execute("INSERT INTO installation (id) VALUES (?1)", id)
+        return id
+    }
+}
+
 // MARK: - Values
 
+package enum SQLType: Sendable {
+    case integer, text, blob
+}
+
 package enum SQLValue: Sendable, Equatable {
-    case null
+    /// Of what is absent: PostgreSQL wants to know it.
+    case null(SQLType)
     case integer(Int64)
     case text(String)
     case blob([UInt8])
@@ -78,20 +98,31 @@ package enum SQLValue: Sendable, Equatable {
 
 /// What can stand for a numbered parameter.
 package protocol SQLBindable: Sendable {
+    static var sqlType: SQLType { get }
     var sqlValue: SQLValue { get }
 }
 
-extension SQLValue: SQLBindable { package var sqlValue: SQLValue { self } }
+extension SQLBindable { package static var sqlType: SQLType { .text } }
+
 extension String: SQLBindable { package var sqlValue: SQLValue { .text(self) } }
-extension Int: SQLBindable { package var sqlValue: SQLValue { .integer(Int64(self)) } }
-extension Int64: SQLBindable { package var sqlValue: SQLValue { .integer(self) } }
-extension Bool: SQLBindable { package var sqlValue: SQLValue { .integer(self ? 1 : 0) } }
-extension Instant: SQLBindable { package var sqlValue: SQLValue { .integer(milliseconds) } }
 extension Identifier: SQLBindable { package var sqlValue: SQLValue { .text(text) } }
 extension JSON: SQLBindable { package var sqlValue: SQLValue { .text(text) } }
-extension [UInt8]: SQLBindable { package var sqlValue: SQLValue { .blob(self) } }
+
+package protocol SQLInteger: SQLBindable {}
+extension SQLInteger { package static var sqlType: SQLType { .integer } }
+extension Int: SQLInteger { package var sqlValue: SQLValue { .integer(Int64(self)) } }
+extension Int64: SQLInteger { package var sqlValue: SQLValue { .integer(self) } }
+extension Bool: SQLInteger { package var sqlValue: SQLValue { .integer(self ? 1 : 0) } }
+extension Instant: SQLInteger { package var sqlValue: SQLValue { .integer(milliseconds) } }
+
+extension [UInt8]: SQLBindable {
+    package static var sqlType: SQLType { .blob }
+    package var sqlValue: SQLValue { .blob(self) }
+}
+
 extension Optional: SQLBindable where Wrapped: SQLBindable {
-    package var sqlValue: SQLValue { map(\.sqlValue) ?? .null }
+    package static var sqlType: SQLType { Wrapped.sqlType }
+    package var sqlValue: SQLValue { map(\.sqlValue) ?? .null(Wrapped.sqlType) }
 }
 
 /// One row of an answer.

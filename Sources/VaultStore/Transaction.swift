@@ -1,4 +1,5 @@
 import VaultAPI
+import VaultDomain
 
 /// An open transaction. SQL is written with parameters `?1`, `?2`, … and in what both engines understand.
 package struct Transaction {
@@ -41,6 +42,9 @@ package enum WriteScope: Sendable, Hashable {
     case everything
     /// Rows of one app: its users, keys, grants, limits and its audit chain. Transactions of different apps run side by side.
     case app(AppID)
+
+    /// What the entry's record needs.
+    package init(of entry: AuditEntry) { self = entry.appID.map(WriteScope.app) ?? .everything }
 
     func covers(_ appID: AppID?) -> Bool {
         switch self {

@@ -29,9 +29,8 @@ package struct Installation: Sendable {
             try FileManager.default.createDirectory(
                 atPath: settings.dataDirectory, withIntermediateDirectories: true,
                 attributes: [.posixPermissions: 0o700])
-            let masterKey = try Self.masterKey(settings)
             store = try Store(settings.database)
-            keys = try KeyStore(settings.keyStore, masterKey: masterKey)
+            keys = try KeyStore(settings.keyStore) { try Self.masterKey(settings, mayMake: $0) }
         } catch KeyStoreError.wrongMasterKey {
             throw InstallationError(description: "the master key does not open this installation's key store")
         } catch StoreError.unavailable(let reason) {
@@ -52,16 +51,15 @@ package struct Installation: Sendable {
 
     /// Database and key store belong together: each remembers the other.
     private static func tie(_ store: Store, _ keys: KeyStore) throws {
-        let ids = (store: try store.installationID(), keys: try keys.installationID())
-        switch ids {
-        case (nil, nil):
-            let id = UUID().uuidString.lowercased()
-            try keys.setInstallationID(id)
-            try store.setInstallationID(id)
-        case (nil, let id?) where try store.isEmpty() && keys.dataKeyIDs().isEmpty:
-            try store.setInstallationID(id)
-        case (let store?, let keys?) where store == keys: break
-        default:
+        var ids = (store: try store.installationID(), keys: try keys.installationID())
+        // Of two nodes that start at the same time, both take what one of them sets.
+        if ids.store == nil, ids.keys == nil {
+            ids.keys = try keys.installationID(orSet: UUID().uuidString.lowercased())
+        }
+        if ids.store == nil, let id = ids.keys, try store.isEmpty() && keys.dataKeyIDs().isEmpty {
+            ids.store = try store.installationID(orSet: id)
+        }
+        guard let id = ids.store, id == ids.keys else {
             throw InstallationError(description: "the database and the key store belong to different installations")
         }
     }
@@ -86,14 +84,13 @@ package struct Installation: Sendable {
 
     // MARK: The master key
 
-    private static func masterKey(_ settings: ServerSettings) throws -> MasterKey {
+    private static func masterKey(_ settings: ServerSettings, mayMake: Bool) throws -> MasterKey {
         if let command = settings.masterKeyCommand {
             return try parse(try output(of: command), source: "the master key command")
         }
         let path = settings.masterKeyFile
         if !FileManager.default.fileExists(atPath: path) {
-            // A key store without its key must never get a new one: everything in it would be lost silently.
-            guard !FileManager.default.fileExists(atPath: settings.dataDirectory + "/keys.db") else {
+            guard mayMake else {
                 throw InstallationError(description: "the key store exists but the master key file does not")
             }
             try create(path)
