@@ -2,6 +2,7 @@ import playwright.sync_api
 import pytest
 
 from harness import chromium as chromium_browser
+from harness import database, postgres
 from harness.canaries import readable_in
 from harness.management import Management
 from harness.real_peers import DjangoProvider, Glewlwyd
@@ -16,7 +17,8 @@ def server(tmp_path_factory):
     server.start()
     yield server
     assert server.stop() == 0, server.log_tail()
-    assert readable_in(server.files()) == []
+    assert readable_in(server.stored()) == []
+    server.storage.remove()
 
 
 @pytest.fixture
@@ -25,6 +27,7 @@ def new_server(tmp_path):
     server = Server(tmp_path)
     yield server
     server.kill()
+    server.storage.remove()
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +83,16 @@ def attack_table(request):
     rows: list[tuple[str, str]] = []
     yield rows
     request.node.user_properties += [("attack", row) for row in rows]
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if database.ENGINE != "sqlite" and (mark := item.get_closest_marker("sqlite")):
+            item.add_marker(pytest.mark.skip(reason=f"about SQLite: {mark.args[0]}"))
+
+
+def pytest_sessionfinish():
+    postgres.remove_shared_cluster()
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -20,14 +20,20 @@ python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-ve
 command -v glewlwyd >/dev/null || packages+=(glewlwyd dbconfig-no-thanks)
 # Without any font, Chromium ends.
 command -v chromium >/dev/null || packages+=(chromium fonts-liberation)
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
 if ((${#packages[@]})); then
     as_root=()
     ((EUID == 0)) || as_root=(sudo)
     "${as_root[@]}" apt-get update -qq
-    # The suite starts a glewlwyd of its own: the package is to set up no database, and run level 1 starts no service.
+    # The suite starts a glewlwyd and a PostgreSQL of its own: the packages are to set up no database and no cluster, and
+    # run level 1 starts no service.
     echo "glewlwyd glewlwyd/config_type select No configuration" | "${as_root[@]}" debconf-set-selections
+    no_cluster=/etc/postgresql-common/createcluster.d/sallyport-conformance.conf
+    "${as_root[@]}" mkdir -p "${no_cluster%/*}"
+    echo "create_main_cluster = false" | "${as_root[@]}" tee "$no_cluster" >/dev/null
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
         apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+    "${as_root[@]}" rm "$no_cluster"
 fi
 
 stamp=$( (cat "$here/requirements.txt" && python3 --version) | sha256sum | cut -d ' ' -f 1)

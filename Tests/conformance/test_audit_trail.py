@@ -7,12 +7,9 @@ import http.client
 import io
 import json
 import secrets
-import shutil
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -533,59 +530,51 @@ class Exhibit:
     def __init__(self, world: World, other: World) -> None:
         self.world, self.other = world, other
         self.chain, self.other_chain = world.app_id, other.app_id
-        self.database = sqlite3.connect(world.server.data / "sallyport.db", isolation_level=None, timeout=10)
-        self._saved = {table: self.query(f"SELECT * FROM {table}") for table in self.TABLES}
+        self.database = world.server.database
+        self._saved = {table: self.database.rows(f"SELECT * FROM {table}") for table in self.TABLES}
         # The command notes where each chain is, as the server does by and by.
         assert self.verify() == (0, f"The audit chain is intact: {len(self._saved['audit_records'])} records.\n")
-        self.count = self.query("SELECT max(sequence) FROM audit_records WHERE chain = ?", self.chain)[0][0]
+        self.count = self.end(self.chain)
 
     def close(self) -> None:
         for table, rows in self._saved.items():
-            marks = ", ".join("?" for _ in rows[0])
-            self.database.execute("BEGIN IMMEDIATE")
-            self.database.execute(f"DELETE FROM {table}")
-            self.database.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
-            self.database.execute("COMMIT")
-        self.database.close()
+            self.database.replace(table, rows)
 
-    def query(self, sql: str, *values: Any) -> list[tuple]:
-        return self.database.execute(sql, values).fetchall()
+    def end(self, chain: str) -> int:
+        return self.database.query("SELECT max(sequence) FROM audit_records WHERE chain = ?", chain)[0][0]
 
     def record(self, sequence: int, chain: str | None = None) -> tuple[str, bytes]:
         """The text of a record, and its hash."""
-        return self.query(
+        return self.database.query(
             "SELECT record, hash FROM audit_records WHERE chain = ? AND sequence = ?", chain or self.chain, sequence
         )[0]
 
     def change(self, at: int, /, **columns: Any) -> None:
         for column, value in columns.items():
-            changed_rows = self.database.execute(
-                f"UPDATE audit_records SET {column} = ? WHERE chain = ? AND sequence = ?", (value, self.chain, at)
-            ).rowcount
-            assert changed_rows == 1
+            statement = f"UPDATE audit_records SET {column} = ? WHERE chain = ? AND sequence = ?"
+            assert self.database.change(statement, value, self.chain, at) == 1
 
     def delete(self, first: int, last: int) -> None:
-        self.query("DELETE FROM audit_records WHERE chain = ? AND sequence BETWEEN ? AND ?", self.chain, first, last)
+        statement = "DELETE FROM audit_records WHERE chain = ? AND sequence BETWEEN ? AND ?"
+        self.database.change(statement, self.chain, first, last)
+
+    def delete_head(self) -> None:
+        self.database.change("DELETE FROM audit_heads WHERE chain = ?", self.chain)
 
     def head(self, **columns: Any) -> None:
         for column, value in columns.items():
-            self.query(f"UPDATE audit_heads SET {column} = ? WHERE chain = ?", value, self.chain)
-
-    def head_row(self) -> tuple:
-        return self.query("SELECT * FROM audit_heads WHERE chain = ?", self.chain)[0]
+            self.database.change(f"UPDATE audit_heads SET {column} = ? WHERE chain = ?", value, self.chain)
 
     def append(self, text: str) -> bytes:
         """Adds a record whose hash is right. Answers the hash."""
         sequence = self.count + 1
         digest = bytes.fromhex(link_hash(self.record(self.count)[1].hex(), sequence, text))
         record = json.loads(text)
-        self.query(
-            "INSERT INTO audit_records"
-            " (position, chain, sequence, id, occurred_at, app_id, event, decision, record, hash)"
-            " SELECT max(position) + 1, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM audit_records",
-            self.chain, sequence, record["id"], milliseconds(record["occurred_at"]), self.chain, record["event"],
-            record["decision"], text, digest,
-        )  # fmt: skip
+        [(position,)] = self.database.query("SELECT max(position) + 1 FROM audit_records")
+        place = {"position": position, "chain": self.chain, "sequence": sequence, "hash": digest, "record": text}
+        told = {name: record[name] for name in ("id", "app_id", "event", "decision")}
+        row = {**place, **told, "occurred_at": milliseconds(record["occurred_at"])}
+        self.database.insert("audit_records", [row])
         return digest
 
     def verify(self, *options: str) -> tuple[int, str]:
@@ -616,8 +605,7 @@ def exhibited(tmp_path_factory):
     grant = world.connect(world.jwt()).grant_id
     for _ in range(4):
         world.proxy(grant_id=grant, reason="because")
-    with closing(sqlite3.connect(server.data / "sallyport.db")) as database:
-        earlier = database.execute("SELECT * FROM audit_heads WHERE chain = ?", (world.app_id,)).fetchone()
+    [earlier] = server.database.rows("SELECT * FROM audit_heads WHERE chain = ?", world.app_id)
     world.proxy(grant_id=grant, reason="the last")
     yield world, other, earlier
     world.close()
@@ -670,8 +658,8 @@ def test_row_88_deleted_records(exhibit, first, last):
 def test_row_88_the_last_record_deleted_and_the_earlier_head_put_back(exhibit, exhibited):
     _, _, earlier = exhibited
     exhibit.delete(exhibit.count, exhibit.count)
-    exhibit.query("DELETE FROM audit_heads WHERE chain = ?", exhibit.chain)
-    exhibit.query(f"INSERT INTO audit_heads VALUES ({', '.join('?' for _ in earlier)})", *earlier)
+    exhibit.delete_head()
+    exhibit.database.insert("audit_heads", [earlier])
     exhibit.assert_names(exhibit.count)
 
 
@@ -705,7 +693,7 @@ def test_row_88_two_records_renumbered(exhibit):
 
 def test_row_88_records_listed_in_another_order(exhibit):
     """The position is only for lists, but lists are what people read."""
-    [(fourth,), (fifth,)] = exhibit.query(
+    [(fourth,), (fifth,)] = exhibit.database.query(
         "SELECT position FROM audit_records WHERE chain = ? AND sequence IN (4, 5) ORDER BY sequence", exhibit.chain
     )
     exhibit.change(4, position=1_000_000)
@@ -716,8 +704,8 @@ def test_row_88_records_listed_in_another_order(exhibit):
 
 
 def test_row_88_a_record_moved_into_another_chain(exhibit):
-    end = exhibit.query("SELECT max(sequence) FROM audit_records WHERE chain = ?", exhibit.other_chain)[0][0]
-    exhibit.query(
+    end = exhibit.end(exhibit.other_chain)
+    exhibit.database.change(
         "UPDATE audit_records SET chain = ?, sequence = ? WHERE chain = ? AND sequence = 4",
         exhibit.other_chain, end + 1, exhibit.chain,
     )  # fmt: skip
@@ -729,32 +717,35 @@ def test_row_88_a_record_moved_into_another_chain(exhibit):
 
 def test_row_88_a_whole_chain_deleted_with_its_head(exhibit):
     exhibit.delete(1, exhibit.count)
-    exhibit.query("DELETE FROM audit_heads WHERE chain = ?", exhibit.chain)
+    exhibit.delete_head()
     exhibit.assert_names(1)
 
 
 def test_row_88_a_whole_chain_deleted_with_all_that_tells_of_it(exhibit):
     exhibit.delete(1, exhibit.count)
-    exhibit.query("DELETE FROM audit_heads WHERE chain = ?", exhibit.chain)
-    server = exhibit.world.server
-    with closing(sqlite3.connect(server.data / "keys.db", timeout=20)) as keys, keys:
-        place = keys.execute("SELECT * FROM audit_anchors WHERE chain = ?", (exhibit.chain,)).fetchone()
-        keys.execute("DELETE FROM audit_anchors WHERE chain = ?", (exhibit.chain,))
+    exhibit.delete_head()
+    keys = exhibit.world.server.keys
+    [place] = keys.rows("SELECT * FROM audit_anchors WHERE chain = ?", exhibit.chain)
+    keys.change("DELETE FROM audit_anchors WHERE chain = ?", exhibit.chain)
     exhibit.assert_names(1)
-    with closing(sqlite3.connect(server.data / "keys.db", timeout=20)) as keys, keys:
-        keys.execute("INSERT OR REPLACE INTO audit_anchors VALUES (?, ?, ?)", place)
+    # The server may have noted where the chain is meanwhile.
+    put_back = (
+        "INSERT INTO audit_anchors (chain, sequence, hash) VALUES (?, ?, ?)"
+        " ON CONFLICT (chain) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash"
+    )
+    keys.change(put_back, place["chain"], place["sequence"], place["hash"])
 
 
 def test_row_88_a_term_of_retention_that_nobody_set_removes_nothing_and_shows(exhibit):
     exhibit.head(retention_days=-1)
     code, said = exhibit.verify()
     assert code == 1 and "head" in said
-    assert exhibit.query("SELECT count(*) FROM audit_records WHERE chain = ?", exhibit.chain)[0][0] == exhibit.count
+    assert exhibit.database.count("audit_records WHERE chain = ?", exhibit.chain) == exhibit.count
 
 
 def test_row_88_the_figure_of_broken_chains_tells_of_a_cut_within_seconds(exhibit):
     exhibit.delete(exhibit.count, exhibit.count)
-    exhibit.query("DELETE FROM audit_heads WHERE chain = ?", exhibit.chain)
+    exhibit.delete_head()
 
     def broken() -> float:
         return scrape(exhibit.world.server.url).value("sallyport_audit_chains_broken")
@@ -763,7 +754,7 @@ def test_row_88_the_figure_of_broken_chains_tells_of_a_cut_within_seconds(exhibi
 
 
 def test_row_88_the_head_deleted_and_the_records_left(exhibit):
-    exhibit.query("DELETE FROM audit_heads WHERE chain = ?", exhibit.chain)
+    exhibit.delete_head()
     said = exhibit.verify()
     assert said[0] == 1 and exhibit.chain in said[1], said
 
@@ -790,10 +781,8 @@ def test_row_88_all_written_anew_with_right_hashes(exhibit):
 
 
 def test_row_88_the_head_of_another_chain_put_in_place(exhibit):
-    head = exhibit.query("SELECT sequence, hash, start_sequence, start_hash, mac FROM audit_heads WHERE chain = ?",
-                         exhibit.other_chain)[0]  # fmt: skip
-    exhibit.query("UPDATE audit_heads SET sequence = ?, hash = ?, start_sequence = ?, start_hash = ?, mac = ? "
-                  "WHERE chain = ?", *head, exhibit.chain)  # fmt: skip
+    [head] = exhibit.database.rows("SELECT * FROM audit_heads WHERE chain = ?", exhibit.other_chain)
+    exhibit.head(**{name: head[name] for name in ("sequence", "hash", "start_sequence", "start_hash", "mac")})
     said = exhibit.verify()
     assert said[0] == 1 and exhibit.chain in said[1], said
 
@@ -805,8 +794,7 @@ def test_row_88_nothing_is_signed_or_appended_upon_a_head_that_was_forged(exhibi
     status, _ = refusal(world.management.put, f"{world.path}/policies/{PROVIDER}", {"allowed_groups": ["eng"]})
     assert status >= 500
     assert world.management.items(f"{world.path}/audit/checkpoints") == signed, "those of before are still there"
-    [(end,)] = exhibit.query("SELECT max(sequence) FROM audit_records WHERE chain = ?", exhibit.chain)
-    assert end == exhibit.count
+    assert exhibit.end(exhibit.chain) == exhibit.count
 
 
 def test_row_88_an_older_copy_of_the_database_is_seen_even_when_more_is_written_upon_it(new_server):
@@ -814,15 +802,14 @@ def test_row_88_an_older_copy_of_the_database_is_seen_even_when_more_is_written_
     world = new_world(new_server)
     world.connect(world.jwt())
     assert new_server.stop() == 0
-    older = {path: path.read_bytes() for path in new_server.data.glob("sallyport.db*")}
+    older = new_server.storage.backup()
     new_server.start()
     end = world.audit()[0]["sequence"]
     world.new_key()
     world.new_key()
     assert new_server.stop() == 0
 
-    for path, content in older.items():
-        path.write_bytes(content)
+    new_server.storage.restore(older)
     verify = ("audit", "verify", "--data-dir", str(new_server.data))
     said = new_server.run(*verify)
     assert names((said.returncode, said.stderr), end + 1, world.app_id), said.stderr
@@ -843,7 +830,7 @@ def test_row_88_an_older_copy_of_everything_is_seen_with_a_saved_checkpoint(new_
     new_server.start()
     world = new_world(new_server)
     assert new_server.stop() == 0
-    shutil.copytree(new_server.data, tmp_path / "older")
+    older = new_server.storage.backup(with_keys=True)
     new_server.start()
     end = world.audit()[0]["sequence"]
     world.new_key()
@@ -854,8 +841,7 @@ def test_row_88_an_older_copy_of_everything_is_seen_with_a_saved_checkpoint(new_
     verify = ("audit", "verify", "--checkpoint", str(saved), "--data-dir", str(new_server.data))
     assert new_server.run(*verify).returncode == 0
 
-    shutil.rmtree(new_server.data)
-    shutil.copytree(tmp_path / "older", new_server.data)
+    new_server.storage.restore(older)
     said = new_server.run(*verify)
     assert names((said.returncode, said.stderr), end + 1, world.app_id), said.stderr
     new_server.start()
@@ -904,8 +890,7 @@ def test_a_line_that_nobody_could_export_is_refused_and_ends_nothing(evidence):
 
 def test_a_checkpoint_that_somebody_wrote_into_the_database_is_replaced(world):
     statement = world.management.get(f"{world.path}/audit/checkpoints")["items"][0]["statement"]
-    with closing(sqlite3.connect(world.server.data / "sallyport.db", timeout=20)) as database, database:
-        database.execute("UPDATE audit_checkpoints SET statement = 'junk' WHERE chain = ?", (world.app_id,))
+    world.server.database.change("UPDATE audit_checkpoints SET statement = 'junk' WHERE chain = ?", world.app_id)
     newest = world.management.get(f"{world.path}/audit/checkpoints")["items"][0]["statement"]
     stated, signed_anew = (json.loads(base64.urlsafe_b64decode(each.split(".")[1] + "==")) for each in (statement, newest))
     assert signed_anew["hash"] == stated["hash"]
@@ -1046,41 +1031,31 @@ def test_a_term_that_cannot_be_meant_is_refused(aged, days):
 
 
 def test_fresh_records_made_to_look_old_are_not_removed(aged):
-    with closing(sqlite3.connect(aged.server.data / "sallyport.db", timeout=20)) as database, database:
-        before = database.execute("SELECT count(*) FROM audit_records WHERE chain = ?", (aged.app_id,)).fetchone()
-        kept = database.execute(
-            "SELECT sequence, occurred_at FROM audit_records WHERE chain = ?", (aged.app_id,)
-        ).fetchall()
-        database.execute("UPDATE audit_records SET occurred_at = 0 WHERE chain = ?", (aged.app_id,))
-        first, text = database.execute(
-            "SELECT sequence, record FROM audit_records WHERE chain = ? ORDER BY sequence LIMIT 1", (aged.app_id,)
-        ).fetchone()
-        old = json.dumps({**json.loads(text), "occurred_at": "2020-01-01T00:00:00Z"}, separators=(",", ":"))
-        database.execute(
-            "UPDATE audit_records SET record = ? WHERE chain = ? AND sequence = ?", (old, aged.app_id, first)
-        )
+    database = aged.server.database
+    kept = database.query("SELECT occurred_at, sequence FROM audit_records WHERE chain = ?", aged.app_id)
+    database.change("UPDATE audit_records SET occurred_at = 0 WHERE chain = ?", aged.app_id)
+    [(first, text)] = database.query(
+        "SELECT sequence, record FROM audit_records WHERE chain = ? ORDER BY sequence LIMIT 1", aged.app_id
+    )
+    old = json.dumps({**json.loads(text), "occurred_at": "2020-01-01T00:00:00Z"}, separators=(",", ":"))
+    rewrite = "UPDATE audit_records SET record = ? WHERE chain = ? AND sequence = ?"
+    database.change(rewrite, old, aged.app_id, first)
     aged.server.restart()
     time.sleep(1)
-    with closing(sqlite3.connect(aged.server.data / "sallyport.db", timeout=20)) as database, database:
-        after = database.execute("SELECT count(*) FROM audit_records WHERE chain = ?", (aged.app_id,)).fetchone()
-        for sequence, occurred_at in kept:
-            database.execute(
-                "UPDATE audit_records SET occurred_at = ? WHERE chain = ? AND sequence = ?",
-                (occurred_at, aged.app_id, sequence),
-            )
-        database.execute(
-            "UPDATE audit_records SET record = ? WHERE chain = ? AND sequence = ?", (text, aged.app_id, first)
-        )
-    assert after == before
+    left = database.count("audit_records WHERE chain = ?", aged.app_id)
+    for occurred_at, sequence in kept:
+        row = "UPDATE audit_records SET occurred_at = ? WHERE chain = ? AND sequence = ?"
+        database.change(row, occurred_at, aged.app_id, sequence)
+    database.change(rewrite, text, aged.app_id, first)
+    assert left == len(kept)
     assert aged.verify() == (0, "")
 
 
 def test_one_chain_that_does_not_hold_keeps_no_other_from_being_kept_in_order(aged):
     """Its head is spoilt; the next start still prunes and signs for the others."""
-    with closing(sqlite3.connect(aged.server.data / "sallyport.db", timeout=20)) as database, database:
-        kept = aged.kept_path.rsplit("/", 1)[1]
-        mac = database.execute("SELECT mac FROM audit_heads WHERE chain = ?", (kept,)).fetchone()[0]
-        database.execute("UPDATE audit_heads SET mac = ?, retention_days = 1 WHERE chain = ?", (bytes(32), kept))
+    database, kept = aged.server.database, aged.kept_path.rsplit("/", 1)[1]
+    [(mac,)] = database.query("SELECT mac FROM audit_heads WHERE chain = ?", kept)
+    database.change("UPDATE audit_heads SET mac = ?, retention_days = 1 WHERE chain = ?", bytes(32), kept)
     newer = len(aged.management.items(f"{aged.path}/audit"))
     aged.server.restart()
     eventually(
@@ -1089,19 +1064,16 @@ def test_one_chain_that_does_not_hold_keeps_no_other_from_being_kept_in_order(ag
     assert aged.management.post(f"{aged.path}/audit/verify")["intact"] is True
     assert len(aged.management.items(f"{aged.path}/audit")) == newer
     assert aged.management.post(f"{aged.kept_path}/audit/verify")["intact"] is False
-    with closing(sqlite3.connect(aged.server.data / "sallyport.db", timeout=20)) as database, database:
-        database.execute("UPDATE audit_heads SET mac = ?, retention_days = NULL WHERE chain = ?", (mac, kept))
+    database.change("UPDATE audit_heads SET mac = ?, retention_days = NULL WHERE chain = ?", mac, kept)
     assert aged.verify() == (0, "")
 
 
 @pytest.mark.parametrize("role", ["member", "read_only"])
 def test_only_an_admin_decides_how_long_records_are_kept(aged, role):
     operator = aged.server.create_operator(f"{role}@example.test")
-    with closing(sqlite3.connect(aged.server.data / "sallyport.db", timeout=10)) as database, database:
-        database.execute(
-            "INSERT INTO memberships (organization_id, operator_id, role)"
-            " SELECT organization_id, ?, ? FROM apps WHERE id = ?", (operator.operator_id, role, aged.app_id),
-        )  # fmt: skip
+    [(organization,)] = aged.server.database.query("SELECT organization_id FROM apps WHERE id = ?", aged.app_id)
+    membership = {"organization_id": organization, "operator_id": operator.operator_id, "role": role}
+    aged.server.database.insert("memberships", [membership])
     colleague = Management(aged.server.url, operator.pat)
     assert colleague.get(f"{aged.path}/audit/retention")["days"] == 30
     for days in 1, None:
@@ -1161,7 +1133,7 @@ def test_the_secret_of_a_stream_and_a_collectors_headers_are_never_told_again(wo
     assert made.get("signing_secret") is None and token not in json.dumps(made)
     shown = json.dumps([world.management.items(streams(world)), world.audit()]) + world.server.log.read_text()
     assert secret not in shown and token not in shown
-    stored = b"".join(path.read_bytes() for path in world.server.files())
+    stored = b"".join(world.server.stored().values())
     assert secret.encode() not in stored and token.encode() not in stored
 
 

@@ -2,7 +2,6 @@
 
 import os
 import random
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -128,7 +127,7 @@ def test_killed_at_any_moment_of_the_story_nothing_acknowledged_is_lost(new_serv
     assert any("deprovisioned" in what for what, _ in story.acknowledged), "the story never came to its end"
     verified = server.run("audit", "verify", "--data-dir", str(server.data))
     assert verified.returncode == 0, verified.stderr
-    assert readable_in(server.files()) == []
+    assert readable_in(server.stored()) == []
     world.close()
     assert server.stop() == 0
 
@@ -138,7 +137,7 @@ def test_no_secret_is_readable_in_the_data_folder_or_in_the_log_while_the_server
     world.request_as(jwt)
     world.proxy(grant_id=grant.grant_id)
     world.add_secret("stats", "bearer", {"token": "a-static-token-of-a-provider"})
-    assert readable_in(world.server.files()) == []
+    assert readable_in(world.server.stored()) == []
 
 
 # Files that do not belong together
@@ -153,15 +152,14 @@ def test_a_restored_backup_of_the_database_brings_nobody_back(new_server):
     kept = world.connect(world.jwt("bob"), account="bob")
     assert wait(world.app.verify_user_token(world.jwt("carol"))) == world.subject("carol")
     assert server.stop() == 0
-    backup = {path: path.read_bytes() for path in server.data.glob("sallyport.db*")}
+    backup = server.storage.backup()
     server.start()
     # One with tokens, one who never connected anything, and one whom the backup does not know at all.
     for name in "alice", "carol", "dave":
         assert stream.send(stream.event(name=name), authorization=stream.secret).ok
     assert server.stop() == 0
 
-    for path, content in backup.items():
-        path.write_bytes(content)
+    server.storage.restore(backup)
     server.start()
     with pytest.raises(GrantDeletedError):
         world.request(grant_id=grant.grant_id)
@@ -192,14 +190,14 @@ def test_an_emptied_trail_is_noticed(new_server):
     assert server.stop() == 0
     verify = ("audit", "verify", "--data-dir", str(server.data))
     assert server.run(*verify).returncode == 0
-    with sqlite3.connect(server.data / "sallyport.db") as database:
-        database.executescript("DELETE FROM audit_records; DELETE FROM audit_heads;")
-    database.close()
+    for table in "audit_records", "audit_heads":
+        server.database.change(f"DELETE FROM {table}")
     emptied = server.run(*verify)
     assert emptied.returncode == 1 and "record 1" in emptied.stderr
     world.close()
 
 
+@pytest.mark.sqlite("one server for one folder")
 def test_only_one_server_works_on_a_folder_and_commands_work_beside_it(new_server, tmp_path):
     server = new_server
     server.start()
@@ -213,6 +211,7 @@ def test_only_one_server_works_on_a_folder_and_commands_work_beside_it(new_serve
     assert server.stop() == 0
 
 
+@pytest.mark.sqlite("database and keys are files that can be mixed")
 def test_a_database_is_not_opened_beside_the_keys_of_another(new_server, tmp_path):
     server = new_server
     server.create_operator()
@@ -225,6 +224,7 @@ def test_a_database_is_not_opened_beside_the_keys_of_another(new_server, tmp_pat
     assert mixed.returncode == 1 and "different installations" in mixed.stderr
 
 
+@pytest.mark.sqlite("the modes of its files")
 def test_the_database_files_are_private_wherever_they_are(new_server, tmp_path):
     server = new_server
     elsewhere = tmp_path / "elsewhere"

@@ -4,11 +4,10 @@ import asyncio
 import json
 import os
 import random
-import sqlite3
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from itertools import islice, takewhile
 from statistics import median
 from typing import Any
@@ -32,7 +31,6 @@ SLOWER_AT_MOST = 2 if WEBHOOKS >= FULL_SIZE else 4
 """How much slower another user's requests may be meanwhile; looser where other work may share the machine."""
 
 TIMER_NOISE_SECONDS = 0.005
-RECORDS = "SELECT count(*) FROM audit_records WHERE app_id = ? AND event = ?"
 GONE = {"user_deprovisioned": 403, "grant_deleted": 410}
 
 
@@ -49,13 +47,8 @@ def auth0(server, management):
     world.close()
 
 
-def count_of(world: World, query: str, *values: str) -> int:
-    with closing(sqlite3.connect(f"file:{world.server.data}/sallyport.db?mode=ro", uri=True)) as database:
-        return database.execute(query, values).fetchone()[0]
-
-
 def credentials_of(world: World, name: str) -> int:
-    return count_of(world, "SELECT count(*) FROM credentials WHERE user_id = ?", world.user(name)["id"])
+    return world.server.database.count("credentials WHERE user_id = ?", world.user(name)["id"])
 
 
 def connect_accounts(world: World, name: str, count: int) -> Grants:
@@ -142,7 +135,8 @@ def test_rows_19_and_60_after_the_acknowledgement_none_of_a_thousand_parallel_us
     assert_ended_with(ack, shots)
     assert len(others) > 25 and refusals(others) == {}, "another user notices nothing"
     assert credentials_of(world, "alice") == 0 and credentials_of(world, "bob") == 1
-    on_record = sum(count_of(world, RECORDS, world.app_id, f"credential.{use}") for use in ("retrieved", "proxied"))
+    used = "audit_records WHERE app_id = ? AND event IN ('credential.retrieved', 'credential.proxied')"
+    on_record = world.server.database.count(used, world.app_id)
     assert on_record == len(shots) + len(others), "each use has its one record"
 
 
@@ -233,7 +227,7 @@ def test_rows_53_and_57_a_flood_of_webhooks_loses_none_and_leaves_the_others_the
     assert {user["status"] for user in ended} == {"deprovisioned"}
     records = world.management.items(f"{world.path}/audit", event="user.deprovisioned", limit=1000)
     assert Counter(record["user_id"] for record in records) == {user["id"]: 1 for user in ended}
-    left = count_of(world, "SELECT count(*) FROM credentials WHERE app_id = ?", world.app_id)
+    left = world.server.database.count("credentials WHERE app_id = ?", world.app_id)
     assert left == credentials_of(world, "bob") == 1
     assert refusals(quiet) == refusals(loud) == {}
     before, during = (median(shot.seconds for shot in each) for each in (quiet, loud))

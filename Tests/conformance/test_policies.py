@@ -3,11 +3,9 @@
 import ipaddress
 import json
 import random
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -1423,8 +1421,8 @@ def stored_text(office):
     """Writes the provider's policy past the vault. It goes with the test, whatever the vault makes of it."""
 
     def execute(statement: str, *values: str) -> None:
-        with closing(sqlite3.connect(office.world.server.data / "sallyport.db", timeout=20)) as database, database:
-            database.execute(f"{statement} WHERE app_id = ? AND layer = 'provider'", (*values, office.world.app_id))
+        database = office.world.server.database
+        database.change(f"{statement} WHERE app_id = ? AND layer = 'provider'", *values, office.world.app_id)
 
     def write(document: str) -> None:
         execute("UPDATE policies SET document = ?, revision = ?", document, f"corrupt-{random.getrandbits(64)}")

@@ -3,8 +3,6 @@
 import html
 import re
 import secrets
-import sqlite3
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -164,13 +162,11 @@ def test_long_lists_of_an_account_and_an_organization_go_on(server):
     for number in range(55):
         page = owner.browser.click(owner.open("/portal/account"), "Create token", name=f"script {number:02}")
         canary(re.findall(r"alter_pat_[\w-]+", page.text)[0])
-    database = server.data / "sallyport.db"
-    with closing(sqlite3.connect(database, timeout=10)) as rows, rows:
-        organization = organization_of(management)
-        for number in range(55):
-            member = f"10000000-0000-4000-8000-{number:012}"
-            rows.execute("INSERT INTO operators (id, email, created_at) VALUES (?, ?, 1)", (member, f"m{number:02}@corp.test"))
-            rows.execute("INSERT INTO memberships VALUES (?, ?, 'member')", (organization, member))
+    organization, members = organization_of(management), [f"10000000-0000-4000-8000-{n:012}" for n in range(55)]
+    operators = ({"id": each, "email": f"m{n:02}@corp.test", "created_at": 1} for n, each in enumerate(members))
+    server.database.insert("operators", operators)
+    belonging = {"organization_id": organization, "role": "member"}
+    server.database.insert("memberships", ({**belonging, "operator_id": each} for each in members))
 
     def walked(operator, path: str, pattern: str) -> list[str]:
         found, page = [], operator.open(path)
@@ -356,10 +352,8 @@ def test_a_token_ends_when_it_was_to(shifted):
 
 def content(server: Server) -> dict[str, list[tuple]]:
     """Everything in the database but what says when somebody was last seen."""
-    with closing(sqlite3.connect(f"file:{server.data / 'sallyport.db'}?mode=ro", uri=True)) as database:
-        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        kept = set(tables) - {"personal_access_tokens", "portal_sessions", "refresh_leases"}
-        return {name: sorted(database.execute(f'SELECT * FROM "{name}"'), key=repr) for name in sorted(kept)}
+    kept = set(server.database.tables()) - {"personal_access_tokens", "portal_sessions", "refresh_leases"}
+    return {name: sorted(server.database.query(f"SELECT * FROM {name}"), key=repr) for name in sorted(kept)}
 
 
 READS_BY_POST = {"/identity-provider/discover", "/policies/simulate", "/policies/replay", "/audit/verify"}

@@ -5,11 +5,9 @@ import html
 import json
 import re
 import secrets
-import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
 from datetime import datetime
 from html.parser import HTMLParser
 from os import environ
@@ -557,11 +555,10 @@ def test_a_changed_trail_is_told_at_the_record(new_server):
     desk = Desk(new_server)
     world = desk.world()
     new_server.stop()
-    with closing(sqlite3.connect(new_server.data / "sallyport.db")) as database, database:
-        database.execute(
-            "UPDATE audit_records SET record = replace(record, 'Test app', 'Best app') WHERE chain = ? AND sequence = 1",
-            (world.app_id,),
-        )
+    new_server.database.change(
+        "UPDATE audit_records SET record = replace(record, 'Test app', 'Best app') WHERE chain = ? AND sequence = 1",
+        world.app_id,
+    )
     new_server.start()
     page = desk.open(world.app_id, "audit/trail")
     shown = desk.browser.submit(page, trail_form(page, "/verify"))
@@ -608,8 +605,7 @@ def test_a_collectors_header_fields_are_not_written_back(desk, shop):
 
 
 def test_who_may_only_look_gets_no_forms_that_change_anything(desk, shop):
-    with closing(sqlite3.connect(desk.server.data / "sallyport.db", timeout=10)) as database, database:
-        database.execute("UPDATE memberships SET role = 'read_only'")
+    desk.server.database.change("UPDATE memberships SET role = 'read_only'")
     try:
         page = desk.open(shop.app_id, "audit/trail")
         actions = [form.action for form in page.forms]
@@ -621,8 +617,7 @@ def test_who_may_only_look_gets_no_forms_that_change_anything(desk, shop):
             address = f"{desk.server.url}/portal/apps/{shop.app_id}/audit/trail/{action}"
             assert desk.browser.post(address, {"csrf": csrf, **data}, {"Origin": desk.server.url}).status_code == 403
     finally:
-        with closing(sqlite3.connect(desk.server.data / "sallyport.db", timeout=10)) as database, database:
-            database.execute("UPDATE memberships SET role = 'admin'")
+        desk.server.database.change("UPDATE memberships SET role = 'admin'")
 
 
 def test_a_form_without_the_sessions_token_does_nothing(desk, shop):

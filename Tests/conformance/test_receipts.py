@@ -1,9 +1,9 @@
 """The signed receipt of what ended with a user, checked without the vault; and that nothing of it can be opened again."""
 
 import json
-import sqlite3
 import subprocess
 import time
+from itertools import chain
 
 import jwt as pyjwt
 import pytest
@@ -276,36 +276,50 @@ def test_the_command_verifies_offline_with_the_data_folder_or_a_saved_key_set(au
 # Nothing can be opened again
 
 
-def test_row_62_after_the_end_neither_ciphertext_nor_key_is_in_any_file(new_server):
+@pytest.fixture
+def sealed(new_server):
+    """A world, what can end alice, and all that seals her tokens: four ciphertexts and the key that is wrapped."""
     server = new_server
     server.start()
     world = World(server, Management(server.url, server.create_operator().pat), idp_type="clerk")
     endpoint = ClerkEndpoint(world)
     for account in "alice", "alice-at-work":
         world.connect(world.jwt(), account=account)
-    kept = world.connect(world.jwt("bob"), account="bob")
-    database = sqlite3.connect(f"file:{server.data}/sallyport.db?mode=ro", uri=True)
-    query = "SELECT access_token, refresh_token FROM credentials WHERE user_id = ?"
-    ciphertexts = [blob for row in database.execute(query, (world.user()["id"],)) for blob in row]
-    [(key_id,)] = database.execute("SELECT data_key_id FROM users WHERE id = ?", (world.user()["id"],))
-    database.close()
-    keys = sqlite3.connect(f"file:{server.data}/keys.db?mode=ro", uri=True)
-    [(wrapped,)] = keys.execute("SELECT wrapped FROM data_keys WHERE id = ?", (key_id,))
-    keys.close()
-    secrets = [*ciphertexts, wrapped]
-    assert len(secrets) == 5
+    alice = world.user()["id"]
+    tokens = server.database.query("SELECT access_token, refresh_token FROM credentials WHERE user_id = ?", alice)
+    [(key_id,)] = server.database.query("SELECT data_key_id FROM users WHERE id = ?", alice)
+    [(wrapped,)] = server.keys.query("SELECT wrapped FROM data_keys WHERE id = ?", key_id)
+    yield world, endpoint, [*chain.from_iterable(tokens), wrapped]
+    world.close()
+
+
+def test_row_62_after_the_end_neither_ciphertext_nor_key_is_in_any_row(sealed):
+    world, endpoint, sealed_values = sealed
 
     def found() -> int:
-        content = b"".join(path.read_bytes() for path in server.files())
-        return sum(secret in content for secret in secrets)
+        content = b"".join((*world.server.database.content().values(), *world.server.keys.content().values()))
+        return sum(each in content for each in sealed_values)
 
-    assert found() == 5
+    assert found() == len(sealed_values) == 5
+    assert endpoint.send(endpoint.user_deleted()).ok
+    assert found() == 0
+
+
+@pytest.mark.sqlite("its files hold nothing that was overwritten")
+def test_row_62_after_the_end_neither_ciphertext_nor_key_is_in_any_file(sealed):
+    world, endpoint, sealed_values = sealed
+    kept = world.connect(world.jwt("bob"), account="bob")
+
+    def found() -> int:
+        content = b"".join(world.server.stored().values())
+        return sum(each in content for each in sealed_values)
+
+    assert found() == len(sealed_values) == 5
     assert endpoint.send(endpoint.user_deleted()).ok
     # From the moment of the acknowledgement, while the server runs, write-ahead logs included.
     assert found() == 0
     with pytest.raises(PolicyViolationError):
         world.request_as(world.jwt())
     assert world.request(grant_id=kept.grant_id).json()["account"] == "bob"
-    assert server.stop() == 0
+    assert world.server.stop() == 0
     assert found() == 0
-    world.close()

@@ -1,8 +1,6 @@
 """The Wallet: a user signs in, sees what is connected, extends and ends it, and signs out through the identity provider."""
 
 import re
-import sqlite3
-from contextlib import closing
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
@@ -52,16 +50,9 @@ def test_a_user_sees_and_ends_what_they_connected_and_nobody_elses(ready):
 def test_many_ended_connections_hide_no_live_one(ready):
     world = ready
     grant = world.connect(world.jwt())
-    with closing(sqlite3.connect(world.server.data / "sallyport.db")) as database, database:
-        columns = [row[1] for row in database.execute("PRAGMA table_info(grants)")]
-        changed = {"id": "lower(printf('00000000-0000-4000-8000-%012x', value))", "created_at": "1", "revoked_at": "2"}
-        copied = ", ".join(changed.get(column, column) for column in columns)
-        database.execute(
-            f"INSERT INTO grants WITH RECURSIVE numbers(value) AS "
-            f"(SELECT 1 UNION ALL SELECT value + 1 FROM numbers WHERE value < 1100) "
-            f"SELECT {copied} FROM grants, numbers WHERE grants.id = ?",
-            (grant.grant_id,),
-        )
+    [row] = world.server.database.rows("SELECT * FROM grants WHERE id = ?", grant.grant_id)
+    past = {**row, "created_at": 1, "revoked_at": 2}
+    world.server.database.insert("grants", ({**past, "id": f"00000000-0000-4000-8000-{n:012x}"} for n in range(1100)))
     browser, page = signed_in(world)
     assert live(page).count(">End this connection</a>") == 1 and "alice@provider.test" in live(page)
     assert ended(page).count("<li>") == 50, "of what has ended, the latest"
@@ -375,8 +366,7 @@ def test_an_empty_wallet_says_what_comes_next_and_a_card_names_the_permissions(r
 def test_a_connection_that_the_provider_ended_asks_to_be_connected_again(ready):
     world = ready
     grant = world.connect(world.jwt())
-    with closing(sqlite3.connect(world.server.data / "sallyport.db")) as database, database:
-        database.execute("UPDATE credentials SET died_at = 1")
+    world.server.database.change("UPDATE credentials SET died_at = 1")
     _, page = signed_in(world)
     assert "has to be connected again" in live(page) and f"/{grant.grant_id}/revoke" in live(page)
 

@@ -2,11 +2,13 @@
 
 import csv
 import io
+import json
 import re
-import sqlite3
 import time
-from contextlib import closing, contextmanager
+import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import requests
@@ -64,31 +66,28 @@ def refused_use(world: World, jwt: str) -> None:
     world.management.delete(f"{world.path}/policies/{PROVIDER}")
 
 
-@contextmanager
-def records(world: World):
-    with closing(sqlite3.connect(world.server.data / "sallyport.db", timeout=30)) as database, database:
-        yield database
-
-
 def copy_record(world: World, event: str, number: int, **changes: str) -> None:
-    """As many copies of one of the world's records, after all others. They belong to no chain that is verified."""
-    with records(world) as database:
-        columns = [row[1] for row in database.execute("PRAGMA table_info(audit_records)")]
-        values = {
-            "position": "NULL",
-            "chain": "'copies'",
-            "sequence": "(SELECT COALESCE(MAX(sequence), 0) FROM audit_records WHERE chain = 'copies') + value",
-            "id": "lower(printf('%08x-0000-4000-8000-%012x', abs(random()) % 4294967295, value))",
-            **changes,
-        }
-        copied = ", ".join(values.get(column, f"audit_records.{column}") for column in columns)
-        database.execute(
-            f"INSERT INTO audit_records ({', '.join(columns)}) WITH RECURSIVE numbers(value) AS "
-            f"(SELECT 1 UNION ALL SELECT value + 1 FROM numbers WHERE value < {number}) "
-            f"SELECT {copied} FROM numbers, audit_records WHERE audit_records.position = "
-            f"(SELECT MAX(position) FROM audit_records WHERE app_id = ? AND event = ? AND user_id IS NOT NULL)",
-            (world.app_id, event),
-        )
+    """
+    As many copies of one of the world's records, after all others, with reasons that number them. They belong to no
+    chain that is verified.
+    """
+    database = world.server.database
+    row = database.rows(
+        "SELECT * FROM audit_records WHERE app_id = ? AND event = ? AND user_id IS NOT NULL"
+        " ORDER BY position DESC LIMIT 1", world.app_id, event,
+    )[0]  # fmt: skip
+    # The app writes beside us: the database gives each its position.
+    row.pop("position")
+    [(sequence,)] = database.query("SELECT coalesce(max(sequence), 0) FROM audit_records WHERE chain = 'copies'")
+    record = json.loads(row["record"])
+
+    def copies() -> Iterator[dict[str, Any]]:
+        for n in range(1, number + 1):
+            place = {"chain": "copies", "sequence": sequence + n, "id": str(uuid.uuid4())}
+            text = json.dumps({**record, "reason": f"copy {n}"}, separators=(",", ":"))
+            yield {**row, **place, "record": text, **changes}
+
+    database.insert("audit_records", copies())
 
 
 def test_activity_tells_in_words_what_was_done_with_the_account_by_whom_and_why(ready):
@@ -146,7 +145,7 @@ def test_row_43_records_of_other_users_and_of_other_apps_are_not_there(ready, fo
     world.request_as(world.jwt("bob"), reason="only about bob")
     world.request_as(world.jwt(), reason="only about alice")
     # The same user's id in a record of another app: whatever wrote it, this Wallet is not its place.
-    copy_record(world, "grant.connected", 1, app_id=f"'{foreign_world.app_id}'", provider_id="'canary-provider'")
+    copy_record(world, "grant.connected", 1, app_id=foreign_world.app_id, provider_id="canary-provider")
     browser, _ = signed_in(world)
     page, file = activity(world, browser), download(world, browser)
     for text in (page.text, file.text):
@@ -194,7 +193,7 @@ def test_pages_go_on_to_the_last_record_and_none_comes_twice(ready):
     jwt = world.jwt()
     world.connect(jwt)
     world.request_as(jwt)
-    copy_record(world, "credential.retrieved", 120, record="json_set(record, '$.reason', 'copy ' || value)")
+    copy_record(world, "credential.retrieved", 120)
     browser, _ = signed_in(world)
     page, seen = activity(world, browser, "?kind=used"), []
     while True:

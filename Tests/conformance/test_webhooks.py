@@ -5,7 +5,6 @@ import gzip
 import json
 import secrets
 import socket
-import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -612,9 +611,8 @@ def test_what_is_kept_of_an_event_is_what_was_read_of_it(auth0):
     event = stream.event("sul")
     event["data"] |= {"ip": "203.0.113.77", "user_agent": "an-agent-that-nobody-needs", "user_name": "alice@corp.test"}
     assert stream.send(event, authorization=stream.secret).ok
-    database = sqlite3.connect(f"file:{world.server.data}/sallyport.db?mode=ro", uri=True)
-    [(source,)] = database.execute("SELECT source FROM webhook_deliveries WHERE delivery_id = ?", (event["log_id"],))
-    database.close()
+    query = "SELECT source FROM webhook_deliveries WHERE delivery_id = ?"
+    [(source,)] = world.server.database.query(query, event["log_id"])
     assert json.loads(source)["user_id"] == world.subject()
     assert not any(text in source for text in ("203.0.113.77", "an-agent", "corp.test"))
 
@@ -624,9 +622,8 @@ def test_the_log_keeps_no_profile_of_anybody(clerk):
     see(world)
     for name in "alice", "a-stranger":
         assert endpoint.send(endpoint.user_updated(name)).ok
-    database = sqlite3.connect(f"file:{world.server.data}/sallyport.db?mode=ro", uri=True)
-    sources = " ".join(source for (source,) in database.execute("SELECT source FROM webhook_deliveries") if source)
-    database.close()
+    rows = world.server.database.query("SELECT source FROM webhook_deliveries")
+    sources = " ".join(source for (source,) in rows if source)
     assert "user.updated" in sources
     assert not any(text in sources for text in ("new@corp.test", "Conformance", "engineering"))
 
@@ -661,36 +658,33 @@ def test_who_reads_the_database_at_length_keeps_no_deprovisioning_waiting(auth0)
     world, stream = auth0
     for name in "alice", "bob":
         world.connect(world.jwt(name), account=name)
-    reader = sqlite3.connect(f"file:{world.server.data}/sallyport.db?mode=ro", uri=True, isolation_level=None)
-    reader.execute("BEGIN")
-    reader.execute("SELECT count(*) FROM users").fetchone()
-    try:
+    with world.server.database.read_at_length():
         for name in "alice", "bob":
             before = time.monotonic()
             assert stream.send(stream.event(name=name), authorization=stream.secret).status_code == 204
             assert time.monotonic() - before < 2
-    finally:
-        reader.execute("ROLLBACK")
-        reader.close()
+
+
+@pytest.mark.sqlite("the write-ahead log is emptied by the server")
+def test_the_log_is_emptied_once_a_long_reader_is_gone(auth0):
+    world, stream = auth0
+    world.connect(world.jwt())
+    with world.server.database.read_at_length():
+        stream.end_user()
     log = world.server.data / "sallyport.db-wal"
-    eventually(lambda: log.stat().st_size < 200_000, "the log is emptied once the reader is gone")
+    eventually(lambda: log.stat().st_size < 200_000, "the log is emptied")
 
 
 def test_row_59_a_delivery_that_cannot_be_stored_is_not_acknowledged_and_works_when_it_is_sent_again(auth0):
     world, stream = auth0
     grant = world.connect(world.jwt())
     event = stream.event()
-    blocker = sqlite3.connect(world.server.data / "sallyport.db", isolation_level=None)
-    blocker.execute("BEGIN IMMEDIATE")
-    try:
+    with world.server.database.locked():
         answer = stream.send(event, authorization=stream.secret)
         assert answer.status_code == 503 and answer.headers["Retry-After"]
         with pytest.raises(ManagementError) as undecided:
             world.management.post(f"{world.path}/grants/{grant.grant_id}/revoke", {"reason": "r"})
         assert undecided.value.status == 503
-    finally:
-        blocker.execute("ROLLBACK")
-        blocker.close()
     assert world.user()["status"] == "active"
     assert world.management.get(f"{world.path}/grants/{grant.grant_id}")["status"] == "active"
     assert stream.send(event, authorization=stream.secret).status_code == 204

@@ -3,10 +3,8 @@
 import os
 import random
 import shutil
-import sqlite3
 import time
 from collections import Counter
-from contextlib import closing
 from dataclasses import dataclass, replace
 
 import pytest
@@ -19,6 +17,8 @@ from harness.management import Management
 from harness.waiting import eventually
 from harness.webhooks import Auth0Stream
 from harness.world import World
+
+pytestmark = pytest.mark.sqlite("its files, write by write")
 
 KILLS = int(os.environ.get("SALLYPORT_KILLS", "12"))
 """How many steps the server is killed at. With 750, it is every one, and every write torn as well."""
@@ -46,7 +46,7 @@ def departures(server, management):
     departures.round("no step", NEVER)
     yield departures
     departures.world.close()
-    assert readable_in(server.files()) == []
+    assert readable_in(server.stored()) == []
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Departures:
         verified = self._server.run("audit", "verify", "--data-dir", str(self._server.data))
         assert verified.returncode == 0, verified.stderr
         if self._people % 10 == 0:
-            assert readable_in(self._server.files()) == []
+            assert readable_in(self._server.stored()) == []
         return start_steps
 
     def _arrive(self) -> Person:
@@ -151,8 +151,8 @@ class Departures:
         person = Person(name, "", "", [], self._stream.event(name=name))
         jwt = self.world.jwt(name)
         grant_ids = [self.world.connect(jwt, account=account).grant_id for account in person.accounts]
-        [(user_id, data_key_id)] = self._stored(
-            "sallyport", "SELECT id, data_key_id FROM users WHERE external_subject_id = ?", self.world.subject(name)
+        [(user_id, data_key_id)] = self._server.database.query(
+            "SELECT id, data_key_id FROM users WHERE external_subject_id = ?", self.world.subject(name)
         )
         return replace(person, user_id=user_id, data_key_id=data_key_id, grant_ids=grant_ids)
 
@@ -185,23 +185,13 @@ class Departures:
 
     # Looking
 
-    def _stored(self, database: str, query: str, *arguments: str) -> list[tuple]:
-        """Read from the file, past the server."""
-        address = f"file:{self._server.data / database}.db?mode=ro"
-        with closing(sqlite3.connect(address, uri=True, timeout=20)) as connection:
-            return connection.execute(query, arguments).fetchall()
-
-    def _number(self, database: str, query: str, *arguments: str) -> int:
-        [(number,)] = self._stored(database, f"SELECT count(*) FROM {query}", *arguments)
-        return number
-
     def _state(self, person: Person) -> State:
         world, management = self.world, self.world.management
         # The files first: what a start owes was done before anything is served.
-        data_keys = self._number("keys", "data_keys WHERE id = ?", person.data_key_id)
-        credentials = self._number("sallyport", "credentials WHERE user_id = ?", person.user_id)
+        data_keys = self._server.keys.count("data_keys WHERE id = ?", person.data_key_id)
+        credentials = self._server.database.count("credentials WHERE user_id = ?", person.user_id)
         query = "SELECT outcome FROM webhook_deliveries WHERE delivery_id = ?"
-        deliveries = self._stored("sallyport", query, person.event["log_id"])
+        deliveries = self._server.database.query(query, person.event["log_id"])
         grants = management.items(f"{world.path}/grants", user_id=person.user_id)
         return State(
             status=management.get(f"{world.path}/users/{person.user_id}")["status"],
@@ -239,11 +229,11 @@ class Departures:
         )
         # A refresh and an access token of each account; what became of each is recorded once.
         told, status = [("done",)] * 2 * ACCOUNTS, "SELECT status FROM revocations WHERE user_id = ?"
-        eventually(lambda: self._stored("sallyport", status, person.user_id) == told, "every revocation is done")
+        eventually(lambda: self._server.database.query(status, person.user_id) == told, "every revocation is done")
         assert len(world.audit(event="provider_revocation.done", user_id=person.user_id)) == len(told)
-        eventually(lambda: self._number("sallyport", "key_destructions") == 0, "no destruction of a key is pending")
+        eventually(lambda: self._server.database.count("key_destructions") == 0, "no destruction of a key is pending")
         # One is made ahead of the next use.
-        assert self._number("keys", "data_keys WHERE purpose = 'revocation'") <= 1, "a one-off key was left"
+        assert self._server.keys.count("data_keys WHERE purpose = 'revocation'") <= 1, "a one-off key was left"
 
 
 def spread(first: int, last: int, number: int) -> list[int]:

@@ -1,7 +1,6 @@
 """Every secret that a run makes is noted here, so that files, logs and answers can be searched for all of them."""
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Mapping
 
 _seen: set[str] = set()
 
@@ -22,13 +21,12 @@ def known_secrets() -> frozenset[str]:
     return frozenset(_seen)
 
 
-def readable_in(files: Iterable[Path]) -> list[str]:
-    """Says which files hold a noted secret in plain text, and how it begins."""
+def readable_in(stored: Mapping[str, bytes]) -> list[str]:
+    """Says where a noted secret stands in plain text, and how it begins. `stored`: contents by their places."""
     assert _seen, "no secret was noted: the search would prove nothing"
-    contents = {path: path.read_bytes() for path in files}
     return [
-        f"{path.name}: {secret[:12]}…"
-        for path, content in contents.items()
+        f"{place}: {secret[:12]}…"
+        for place, content in stored.items()
         for secret in _seen
         if secret.encode() in content
     ]

@@ -1,15 +1,13 @@
 """Fills the app of a stopped installation with users, grants and a trail, by copying what the server itself wrote."""
 
 import json
-import sqlite3
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 
-BATCH = 10_000
+from .database import Database
+
 DAYS = 60
 """How far back the trail reaches."""
 NAMES = ["Barbara", "Annie", "Donald", "Emmy", "Frances", "Hedy", "John", "Katherine", "Leslie", "Mary", "Radia", "Tim"]
@@ -18,7 +16,7 @@ NAMES = ["Barbara", "Annie", "Donald", "Emmy", "Frances", "Hedy", "John", "Kathe
 class Filler:
     """Every row is one that the server could have written, but for the chain of the trail."""
 
-    def __init__(self, database: sqlite3.Connection, app_id: str) -> None:
+    def __init__(self, database: Database, app_id: str) -> None:
         self._database = database
         self._app_id = app_id
         self._now = int(time.time() * 1000)
@@ -30,36 +28,16 @@ class Filler:
 
     def _one(self, table: str, condition: str, *values: object) -> dict[str, object]:
         """The first row that fits, by column."""
-        cursor = self._database.execute(f"SELECT * FROM {table} WHERE {condition} LIMIT 1", values)
-        row = cursor.fetchone()
-        assert row, f"no row of {table} where {condition}"
-        return dict(zip([column[0] for column in cursor.description], row, strict=True))
-
-    def _insert(self, table: str, rows: Iterator[dict[str, object]]) -> None:
-        waiting: list[dict[str, object]] = []
-
-        def write() -> None:
-            if not waiting:
-                return
-            names = ", ".join(waiting[0])
-            marks = ", ".join("?" * len(waiting[0]))
-            with self._database:
-                values = [tuple(row.values()) for row in waiting]
-                self._database.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", values)
-            waiting.clear()
-
-        for row in rows:
-            waiting.append(row)
-            if len(waiting) == BATCH:
-                write()
-        write()
+        rows = self._database.rows(f"SELECT * FROM {table} WHERE {condition} LIMIT 1", *values)
+        assert rows, f"no row of {table} where {condition}"
+        return rows[0]
 
     def _users(self, count: int) -> list[str]:
         model = self._one("users", "app_id = ? AND status = 'active'", self._app_id)
         ids = [str(uuid.uuid4()) for _ in range(count)]
-        self._insert("users", (self._user(model, number, each) for number, each in enumerate(ids)))
+        self._database.insert("users", (self._user(model, number, each) for number, each in enumerate(ids)))
         subjects = ({"user_id": each, "subject": f"idp|person-{number}"} for number, each in enumerate(ids))
-        self._insert("user_subjects", subjects)
+        self._database.insert("user_subjects", subjects)
         return ids
 
     def _user(self, model: dict[str, object], number: int, each: str) -> dict[str, object]:
@@ -75,7 +53,7 @@ class Filler:
         """Answers (grant, user, provider) of each."""
         model = self._one("grants", "app_id = ? AND kind = 'oauth' AND revoked_at IS NULL", self._app_id)
         credential = self._one("credentials", "id = ?", model["credential_id"])
-        providers = [row[0] for row in self._database.execute("SELECT DISTINCT provider_id FROM oauth_providers")]
+        providers = [provider for (provider,) in self._database.query("SELECT DISTINCT provider_id FROM oauth_providers")]
         owned = [(str(uuid.uuid4()), users[n % len(users)], providers[n % len(providers)]) for n in range(count)]
         first, step = self._now - DAYS * 86_400_000, DAYS * 86_400_000 // max(count, 1)
 
@@ -92,14 +70,14 @@ class Filler:
                 times = {"created_at": made, "last_used_at": self._now, "term_started_at": made}
                 yield {**model, "id": grant, "user_id": user, "provider_id": provider, **account, **kept, **times}
 
-        self._insert("credentials", credentials())
-        self._insert("grants", grants())
+        self._database.insert("credentials", credentials())
+        self._database.insert("grants", grants())
         return owned
 
     def _records(self, owned: list[tuple[str, str, str]], count: int) -> None:
         """In a chain of their own: pages do not verify, and the server's own chains stay whole."""
         model = self._one("audit_records", "app_id = ? AND event = 'credential.retrieved'", self._app_id)
-        position = self._database.execute("SELECT max(position) FROM audit_records").fetchone()[0]
+        [(position,)] = self._database.query("SELECT max(position) FROM audit_records")
         first = self._now - DAYS * 86_400_000
         step = DAYS * 86_400_000 / max(count, 1)
         record = json.loads(str(model["record"]))
@@ -117,11 +95,10 @@ class Filler:
                 place = {"position": position + 1 + number, "chain": "bench", "sequence": number}
                 yield {**model, **about, **place, "id": each, "occurred_at": at, "decision": decision, "record": text}
 
-        self._insert("audit_records", records())
+        self._database.insert("audit_records", records())
 
-    @staticmethod
-    def is_counted(path: Path) -> bool:
+    def is_counted(self) -> bool:
         """Whether the figures of the overview are up to date: they follow from the trail, some records at a time."""
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-            last = database.execute("SELECT max(position) FROM audit_records").fetchone()[0]
-            return database.execute("SELECT position FROM usage_progress").fetchone()[0] >= last
+        query = "SELECT (SELECT max(position) FROM audit_records), (SELECT position FROM usage_progress)"
+        [(last, counted)] = self._database.query(query)
+        return counted >= last

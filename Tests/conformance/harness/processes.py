@@ -67,6 +67,10 @@ class Process:
 
     def signal(self, number: int, timeout_seconds: float = 10) -> int:
         self._child.send_signal(number)
+        return self.wait(timeout_seconds)
+
+    def wait(self, timeout_seconds: float = 10) -> int:
+        """For an end that somebody else asked for."""
         return self._child.wait(timeout_seconds)
 
     def kill(self) -> None:

@@ -1,4 +1,4 @@
-"""The server under test: the real binary on a data folder and a port of its own."""
+"""The server under test: the real binary on a data folder, a storage and a port of its own."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from pathlib import Path
 import requests
 
 from .canaries import canary
+from .database import Database, Storage, new_storage
 from .processes import Process
 from .waiting import free_port
 
@@ -25,15 +26,18 @@ class Operator:
 
 
 class Server:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, storage: Storage | None = None) -> None:
+        """`storage`: one that others work on, too; a new one of the run's engine when left out."""
         self.data = folder / "data"
+        self.storage = storage or new_storage(self.data)
         self.log = folder / "sallyport.log"
         self._stdout = folder / "sallyport.out"
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._process: Process | None = None
         # What the shell of a developer says must not reach the server under test.
-        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("SALLYPORT_")}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SALLYPORT_")}
+        self._environment = {**inherited, **self.storage.settings}
 
     def start(
         self,
@@ -110,11 +114,20 @@ class Server:
         canary(operator.pat)
         return operator
 
-    def files(self) -> list[Path]:
-        """The whole data folder but the master key, and what the server printed."""
-        stored = [path for path in self.data.rglob("*") if path.is_file() and path.name != "master.key"]
+    @property
+    def database(self) -> Database:
+        return self.storage.database
+
+    @property
+    def keys(self) -> Database:
+        return self.storage.keys
+
+    def stored(self) -> dict[str, bytes]:
+        """Everything that it left: the data folder but the master key, the storage, and what it printed."""
+        files = [path for path in self.data.rglob("*") if path.is_file() and path.name != "master.key"]
+        stored = {str(path.relative_to(self.data)): path.read_bytes() for path in files} | self.storage.stored()
         assert stored, f"nothing is stored in {self.data}"
-        return [*stored, self.log, self._stdout]
+        return stored | {path.name: path.read_bytes() for path in (self.log, self._stdout)}
 
     def printed(self) -> str:
         """What it told on standard output since the last start."""

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import Message as Headers
 from itertools import cycle
 from typing import Any
@@ -68,6 +68,8 @@ class Shot:
     last_byte: float
     status: int
     body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+    """Names in lower case."""
 
     @property
     def is_success(self) -> bool:
@@ -147,7 +149,7 @@ class _Connection:
     def __init__(self, address: tuple[str, int]) -> None:
         self._address = address
         self._socket: socket.socket | None = None
-        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+        self._answer: asyncio.Future[_Answer] | None = None
         self._data = b""
         self._first_byte = self._last_byte = 0.0
 
@@ -161,11 +163,13 @@ class _Connection:
                 await self._open(loop)
                 sent = time.time()
             await loop.sock_sendall(self._socket, asked.data)
-            status, body = await self._answer
+            answer = await self._answer
         except OSError as problem:
             self.close()
-            status, body = 0, repr(problem).encode()
-        return Shot(asked.label, sent, self._first_byte, self._last_byte, status, body)
+            answer = _Answer(0, {}, repr(problem).encode())
+        return Shot(
+            asked.label, sent, self._first_byte, self._last_byte, answer.status, answer.body, answer.headers
+        )  # fmt: skip
 
     async def _open(self, loop: asyncio.AbstractEventLoop) -> None:
         self._socket = socket.socket()
@@ -196,10 +200,9 @@ class _Connection:
                 self._answer.set_exception(ConnectionError(str(problem)))
             return
         if answer is not None and self._is_waiting:
-            status, body, is_last = answer
-            if is_last:
+            if answer.headers.get("connection", "").lower() == "close":
                 self.close()
-            self._answer.set_result((status, body))
+            self._answer.set_result(answer)
 
     def _note(self, data: bytes, notes: list[tuple[int, int, bytes]]) -> None:
         self._last_byte = next((_stamp(note) for _, kind, note in notes if kind == _SO_TIMESTAMPNS), time.time())
@@ -217,8 +220,15 @@ def _stamp(note: bytes) -> float:
     return seconds + nanoseconds / 1e9
 
 
-def _parsed(data: bytes) -> tuple[int, bytes, bool] | None:
-    """Status, body, and whether the connection ends with it; nothing while the answer is not whole."""
+@dataclass(frozen=True)
+class _Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def _parsed(data: bytes) -> _Answer | None:
+    """Nothing while the answer is not whole."""
     head, end, rest = data.partition(b"\r\n\r\n")
     if not end:
         return None
@@ -232,7 +242,7 @@ def _parsed(data: bytes) -> tuple[int, bytes, bool] | None:
     else:
         length = int(fields["content-length"]) if "content-length" in fields else 0
         body = rest[:length] if len(rest) >= length else None
-    return None if body is None else (status, body, fields.get("connection", "").lower() == "close")
+    return None if body is None else _Answer(status, fields, body)
 
 
 def _unchunked(data: bytes) -> bytes | None:
