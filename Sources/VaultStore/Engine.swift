@@ -13,11 +13,17 @@ protocol Engine: Sendable {
     /// The same on the calling thread and in everything: for start-up and for the key store, where nothing else waits.
     func writeNow<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result
 
+    /// The same without a limit on its time.
+    func writeAtLength<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result
+
     /// A write after which no file of the engine that it can reach holds what was overwritten or deleted.
     func writeAndErase(_ body: @escaping @Sendable (Transaction) throws -> Void) async throws
 
     /// Erases what earlier writes have overwritten or deleted, as far as the engine can.
     func erase() async throws
+
+    /// Whether it has no schema yet.
+    func isNew() throws -> Bool
 
     /// Applies, in order and in one transaction, the migrations that this database has not seen.
     func migrate(_ migrations: [Schema.Migration]) throws

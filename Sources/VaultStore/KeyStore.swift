@@ -15,13 +15,16 @@ package enum KeyStoreError: Error, Sendable, Equatable {
 }
 
 package struct KeyStore: Sendable {
-    private let engine: any Engine
+    let engine: any Engine
     private let masterKey: MasterKey
 
     /// Where it is on PostgreSQL, so that it can be left out of a backup of the database.
-    private static let schema = "sallyport_keys"
+    static let schema = "sallyport_keys"
 
-    private static let migrations = [
+    /// In the order in which rows can be inserted.
+    static let tables = ["installation", "data_keys", "system_keys", "signing_keys", "ended_users", "audit_anchors"]
+
+    static let migrations = [
         Schema.Migration(
             name: "keys-0001",
             statements: [

@@ -36,6 +36,40 @@ final class PostgresConnection: StatementRunner, Sendable {
 
     func execute(_ sql: String, _ arguments: [SQLValue]) throws -> Int { try run(sql, arguments).changed }
 
+    // MARK: Whole databases
+
+    func pages(of table: String, rows: Int, _ body: ([Row]) throws -> Void) throws {
+        let cursor = "rows_of_\(table)"
+        _ = try run("DECLARE \(cursor) NO SCROLL CURSOR FOR SELECT * FROM \(table)")
+        while true {
+            let page = try self.rows("FETCH \(rows) FROM \(cursor)", [])
+            guard !page.isEmpty else { break }
+            try body(page)
+        }
+        _ = try run("CLOSE \(cursor)")
+    }
+
+    /// The server knows the types of the columns, and an absent value does not.
+    func insert(_ rows: [Row], into table: String) throws {
+        for row in rows {
+            let places = (1...row.columns.count).map { "?\($0)" }.joined(separator: ", ")
+            let columns = row.columns.joined(separator: ", ")
+            try session.withLock {
+                try $0.queue(
+                    "INSERT INTO \(table) (\(columns)) VALUES (\(places))", row.values, areTypesInferred: true)
+            }
+        }
+        _ = try run("SELECT 1 AS one")
+    }
+
+    func continueNumbers() throws {
+        _ = try run(
+            """
+            SELECT setval(pg_get_serial_sequence('audit_records', 'position'), coalesce(max(position), 0) + 1, false)
+            FROM audit_records
+            """)
+    }
+
     // MARK: Transactions
 
     /// A savepoint costs no round trip of its own.

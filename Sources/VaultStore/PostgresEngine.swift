@@ -64,6 +64,17 @@ struct PostgresEngine: Engine {
         try connections.use { try writeNow(on: $0, body) }
     }
 
+    func writeAtLength<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
+        try connections.useOnce { connection in
+            try connection.liftDeadlines()
+            return try writeNow(on: connection, body)
+        }
+    }
+
+    func isNew() throws -> Bool {
+        try read { try $0.row("SELECT to_regclass('schema_migrations') IS NULL AS is_new")?.bool("is_new") ?? true }
+    }
+
     private func writeNow<Result>(on connection: PostgresConnection, _ body: (Transaction) throws -> Result) throws
         -> Result
     {
@@ -94,12 +105,9 @@ struct PostgresEngine: Engine {
     }
 
     func migrate(_ migrations: [Schema.Migration]) throws {
-        try connections.useOnce { connection in
-            try connection.liftDeadlines()
-            try writeNow(on: connection) { transaction in
-                if let schema { try transaction.execute("CREATE SCHEMA IF NOT EXISTS \(schema)") }
-                try Schema.apply(migrations, in: transaction, translate: PostgresDialect.definition)
-            }
+        try writeAtLength { transaction in
+            if let schema { try transaction.execute("CREATE SCHEMA IF NOT EXISTS \(schema)") }
+            try Schema.apply(migrations, in: transaction, translate: PostgresDialect.definition)
         }
     }
 

@@ -119,7 +119,11 @@ struct PostgresSession: ~Copyable {
     }
 
     /// Sends a statement without arguments along with the next one that is run, or at `flush`. An error of it is thrown there.
-    mutating func queue(_ sql: String) throws { try send(sql, []) }
+    ///
+    /// - Parameter areTypesInferred: whether the server finds out the arguments' types, as it can where it inserts.
+    mutating func queue(_ sql: String, _ arguments: [SQLValue] = [], areTypesInferred: Bool = false) throws {
+        try send(sql, arguments, areTypesInferred: areTypesInferred)
+    }
 
     /// Runs a statement, after those that were queued.
     mutating func run(_ sql: String, _ arguments: [SQLValue]) throws -> Answer {
@@ -141,9 +145,9 @@ struct PostgresSession: ~Copyable {
         if PQconsumeInput(pointer) == 0 || PQstatus(pointer) != CONNECTION_OK { isBroken = true }
     }
 
-    private mutating func send(_ sql: String, _ arguments: [SQLValue]) throws {
+    private mutating func send(_ sql: String, _ arguments: [SQLValue], areTypesInferred: Bool = false) throws {
         guard !isBroken else { throw lost() }
-        let key = StatementKey(sql: sql, types: arguments.map(Self.type))
+        let key = StatementKey(sql: sql, types: areTypesInferred ? [] : arguments.map(Self.type))
         let name: String
         if let known = statements[key] {
             name = known

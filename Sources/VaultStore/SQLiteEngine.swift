@@ -45,6 +45,29 @@ private struct SQLiteStatements: StatementRunner {
         }
     }
 
+    func pages(of table: String, rows: Int, _ body: ([Row]) throws -> Void) throws {
+        var last: Int64 = 0
+        while true {
+            let page = try self.rows(
+                "SELECT rowid AS row_number, * FROM \(table) WHERE rowid > ?1 ORDER BY rowid LIMIT ?2",
+                [.integer(last), .integer(Int64(rows))])
+            guard let end = page.last else { return }
+            last = try end.integer("row_number")
+            try body(page.map { Row(columns: Array($0.columns.dropFirst()), values: Array($0.values.dropFirst())) })
+        }
+    }
+
+    func insert(_ rows: [Row], into table: String) throws {
+        for row in rows {
+            let places = (1...row.columns.count).map { "?\($0)" }.joined(separator: ", ")
+            let columns = row.columns.joined(separator: ", ")
+            _ = try execute("INSERT INTO \(table) (\(columns)) VALUES (\(places))", row.values)
+        }
+    }
+
+    /// SQLite looks for the greatest itself.
+    func continueNumbers() {}
+
     private static func bind(_ arguments: [SQLValue]) -> StatementArguments {
         StatementArguments(
             arguments.map { argument -> DatabaseValue in
@@ -154,6 +177,12 @@ struct SQLiteEngine: Engine {
 
     func writeNow<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
         try Self.translatingErrors { try pool.write { try body(Self.transaction($0)) } }
+    }
+
+    func writeAtLength<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result { try writeNow(body) }
+
+    func isNew() throws -> Bool {
+        try read { try $0.row("SELECT 1 AS found FROM sqlite_master WHERE name = 'schema_migrations'") == nil }
     }
 
     private static func transaction(_ connection: Database) -> Transaction {

@@ -49,6 +49,18 @@ enum Schema {
         Migration(name: "0012-portal", statements: portal + connectSignIn),
     ]
 
+    /// Every table, in an order in which rows can be inserted: what they refer to comes first.
+    static let tables = [
+        "installation", "organizations", "operators", "operator_identities", "memberships", "invitations",
+        "personal_access_tokens", "setup_addresses", "portal_sessions", "portal_sign_ins", "sign_in_failures", "apps",
+        "app_logos", "api_keys", "request_nonces", "actors", "rate_counters", "rate_uses", "identity_providers",
+        "users",
+        "user_subjects", "user_endings", "webhook_deliveries", "oauth_providers", "managed_secrets", "credentials",
+        "grants", "policies", "deprovisionings", "revocations", "key_destructions", "open_uses", "connect_sessions",
+        "connect_attempts", "sign_in_sessions", "sign_in_attempts", "wallet_sessions", "audit_records", "audit_heads",
+        "audit_checkpoints", "audit_streams", "usage_figures", "usage_progress",
+    ]
+
     private static let accounts = [
         """
         CREATE TABLE organizations (

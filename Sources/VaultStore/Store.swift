@@ -16,11 +16,14 @@ package enum StoreError: Error, Sendable, Equatable {
 
 /// The main database of an installation.
 package struct Store: Sendable {
-    private let engine: any Engine
+    let engine: any Engine
 
-    /// Opens or creates the database and brings its schema up to date.
-    package init(_ address: DatabaseAddress) throws {
+    /// Opens the database and brings its schema up to date.
+    ///
+    /// - Parameter creating: whether one that has no schema yet is taken for a new one.
+    package init(_ address: DatabaseAddress, creating: Bool = true) throws {
         engine = try address.open(schema: nil)
+        guard try creating || !engine.isNew() else { throw StoreError.unavailable("it holds no installation") }
         try engine.migrate(Schema.migrations)
     }
 

@@ -61,4 +61,13 @@ protocol StatementRunner {
     func execute(_ sql: String, _ arguments: [SQLValue]) throws -> Int
     /// Runs `body` and undoes what it did, and only that, when it throws.
     func savepoint(_ body: () throws -> Void) throws
+
+    // For moving a whole database.
+
+    /// Every row of the table, some at a time.
+    func pages(of table: String, rows: Int, _ body: ([Row]) throws -> Void) throws
+    /// Inserts rows as they are.
+    func insert(_ rows: [Row], into table: String) throws
+    /// Lets the numbers that the engine gives out go on after the greatest that was inserted.
+    func continueNumbers() throws
 }

@@ -29,12 +29,12 @@ package struct Installation: Sendable {
             try FileManager.default.createDirectory(
                 atPath: settings.dataDirectory, withIntermediateDirectories: true,
                 attributes: [.posixPermissions: 0o700])
-            store = try Store(settings.database)
+            store = try Store(settings.database, creating: creating)
             keys = try KeyStore(settings.keyStore) { try Self.masterKey(settings, mayMake: $0) }
         } catch KeyStoreError.wrongMasterKey {
             throw InstallationError(description: "the master key does not open this installation's key store")
-        } catch StoreError.unavailable(let reason) {
-            throw InstallationError(description: "the database cannot be opened: \(reason)")
+        } catch let error as StoreError {
+            throw InstallationError(description: "the database cannot be opened: \(Self.reason(error))")
         } catch let error as CocoaError {
             throw InstallationError(description: "the data folder cannot be used: error \(error.code.rawValue)")
         }
@@ -69,6 +69,29 @@ package struct Installation: Sendable {
         let descriptor = open(settings.dataDirectory + "/serve.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             throw InstallationError(description: "another server works on the data folder \(settings.dataDirectory)")
+        }
+    }
+
+    /// Copies everything into the databases of `settings`; how many rows each table has.
+    package func copy(to settings: ServerSettings, onTable: (_ table: String, _ rows: Int) -> Void) throws -> [String:
+        Int]
+    {
+        do {
+            return try DatabaseTransfer.copy(
+                store, keys, to: settings.database, keyStore: settings.keyStore, onTable: onTable)
+        } catch DatabaseTransferError.targetInUse(let reason) {
+            throw InstallationError(description: "the copy cannot go there: \(reason)")
+        } catch DatabaseTransferError.incomplete(let table) {
+            throw InstallationError(description: "the copy is not whole: rows of \(table) are missing")
+        } catch let error as StoreError {
+            throw InstallationError(description: "nothing was copied: \(Self.reason(error))")
+        }
+    }
+
+    private static func reason(_ error: StoreError) -> String {
+        switch error {
+        case .unavailable(let reason), .constraint(let reason): reason
+        case .corrupt(let column): "\(column) is damaged"
         }
     }
 
