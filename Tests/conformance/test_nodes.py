@@ -20,7 +20,7 @@ from harness.audit_streams import StreamReceiver, open_webhook
 from harness.balancer import Balancer
 from harness.browser import Browser
 from harness.canaries import readable_in
-from harness.load import Load, refusals, unrecorded
+from harness.load import Load, refusals, retrievals, unrecorded, use
 from harness.local_http import Answer, Request
 from harness.management import Management
 from harness.nodes import Nodes
@@ -88,21 +88,6 @@ def verified(node: Server) -> tuple[int, str]:
 def at(address: str, node: Server) -> str:
     """The same page at another node."""
     return node.url + address.removeprefix("/".join(address.split("/")[:3]))
-
-
-def retrieval(world: World, grant_id: str) -> RawRequest:
-    body = {"grant_id": grant_id, "request": {"method": "GET", "url": world.echo}}
-    return world.signer().request("POST", "/sdk/token", body)
-
-
-def retrievals(world: World, grant_id: str) -> Iterator[Message]:
-    while True:
-        yield signed(retrieval(world, grant_id))
-
-
-def use(world: World, grant_id: str) -> tuple[int, str | None]:
-    answer = retrieval(world, grant_id).send()
-    return answer.status, None if answer.status == 200 else answer.error
 
 
 def everywhere(

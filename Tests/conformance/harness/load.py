@@ -1,10 +1,11 @@
 """Uses that go on until they are ended, for tests in which something happens meanwhile."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import takewhile
 
-from .swarm import Message, Shot, Swarm
+from .signer import RawRequest
+from .swarm import Message, Shot, Swarm, signed
 from .waiting import eventually
 from .world import World
 
@@ -41,6 +42,23 @@ class Load:
     @property
     def successes(self) -> int:
         return sum(shot.is_success for shot in list(self.shots))
+
+
+def retrieval(world: World, grant_id: str) -> RawRequest:
+    body = {"grant_id": grant_id, "request": {"method": "GET", "url": world.echo}}
+    return world.signer().request("POST", "/sdk/token", body)
+
+
+def retrievals(world: World, grant_id: str) -> Iterator[Message]:
+    """Endless, each freshly signed."""
+    while True:
+        yield signed(retrieval(world, grant_id))
+
+
+def use(world: World, grant_id: str) -> tuple[int, str | None]:
+    """Status and error of one retrieval."""
+    answer = retrieval(world, grant_id).send()
+    return answer.status, None if answer.status == 200 else answer.error
 
 
 def refusals(shots: Iterable[Shot]) -> Counter[tuple[int, str | None]]:
