@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from harness.load import refusals
 from harness.local_http import Answer, Request
 from harness.oauth_provider import OAuthProvider
-from harness.swarm import Crowd, Grants, Shot, Swarm, delivery, until, uses
+from harness.swarm import Crowd, Grants, Shot, Swarm, delivery, race, until, uses
 from harness.waiting import eventually
 from harness.webhooks import Auth0Stream
 from harness.world import PROVIDER, World
@@ -59,10 +60,6 @@ def connect_accounts(world: World, name: str, count: int) -> Grants:
     return grants
 
 
-def refusals(shots: list[Shot]) -> Counter[tuple[int, str | None]]:
-    return Counter((shot.status, shot.error) for shot in shots if not shot.is_success)
-
-
 def assert_ended_with(ack: Shot, shots: list[Shot]) -> None:
     """No success came after the acknowledgement, and everything sent after it is refused by the right code."""
     before = [shot for shot in shots if shot.sent <= ack.last_byte]
@@ -83,23 +80,19 @@ async def end_in_the_middle(
     after: Callable[[], None] | None = None,
 ) -> tuple[Shot, list[Shot]]:
     """The webhook's answer, and the uses of the user that were under way before, during and after it."""
-    swarm, shots, is_over = Swarm(world.server.url), [], False
+    swarm = Swarm(world.server.url)
     messages = list(islice(uses(world, world.jwt(name), grants), 4000 + 2 * connections))
-    uses_under_way = takewhile(lambda _: not is_over, messages)
-    race = asyncio.create_task(swarm.fly(uses_under_way, connections=connections, shots=shots))
-    await until(lambda: len(shots) >= 400)
-    if before:
-        await before()
-    [ack] = await swarm.fly([delivery(stream, stream.event(name=name))], connections=1)
-    if after:
-        after()
-    assert ack.status == 204
-    # All that were sent before are answered first, or nearly.
-    enough = len(shots) + connections + 300
-    await until(lambda: len(shots) >= enough)
-    is_over = True
-    await race
-    return ack, shots
+
+    async def end() -> Shot:
+        if before:
+            await before()
+        [ack] = await swarm.fly([delivery(stream, stream.event(name=name))], connections=1)
+        if after:
+            after()
+        assert ack.status == 204
+        return ack
+
+    return await race([(swarm, messages)], end, connections)
 
 
 @asynccontextmanager
@@ -124,11 +117,11 @@ def test_rows_19_and_60_after_the_acknowledgement_none_of_a_thousand_parallel_us
     alices, bobs = connect_accounts(world, "alice", 3), connect_accounts(world, "bob", 1)
     others: list[Shot] = []
 
-    async def race() -> tuple[Shot, list[Shot]]:
+    async def end_beside_bob() -> tuple[Shot, list[Shot]]:
         async with steady(world, "bob", bobs, others):
             return await end_in_the_middle(world, stream, "alice", alices, connections)
 
-    ack, shots = asyncio.run(race())
+    ack, shots = asyncio.run(end_beside_bob())
 
     under_way = [shot for shot in shots if shot.sent < ack.sent < shot.last_byte]
     assert len(shots) >= 1000 and len(under_way) > 0.8 * connections, "the requests were parallel"

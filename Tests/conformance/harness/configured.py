@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+from .database import Storage
 from .server import Server
 
 SOURCE = Path(__file__).with_name("shifted_clock.c")
@@ -10,8 +11,8 @@ DAY = 86_400
 
 
 class ConfiguredServer(Server):
-    def __init__(self, folder: Path, **environment: str) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, storage: Storage | None = None, **environment: str) -> None:
+        super().__init__(folder, storage)
         self._environment |= environment
 
 

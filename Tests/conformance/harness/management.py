@@ -21,6 +21,10 @@ class Management:
         self.authorization = f"Bearer {pat}"
         self._session.headers["Authorization"] = self.authorization
 
+    def at(self, base_url: str) -> "Management":
+        """The same operator, at another node."""
+        return Management(base_url, self.authorization.removeprefix("Bearer "))
+
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
         known = known_secrets()
         answer = self._session.request(

@@ -122,12 +122,15 @@ class Server:
     def keys(self) -> Database:
         return self.storage.keys
 
+    def left(self) -> dict[str, bytes]:
+        """What is on the disk of its machine: the data folder but the master key, and what it printed."""
+        stored = [path for path in self.data.rglob("*") if path.is_file() and path.name != "master.key"]
+        printed = [path for path in (self.log, self._stdout) if path.exists()]
+        return {path.name: path.read_bytes() for path in printed + stored}
+
     def stored(self) -> dict[str, bytes]:
-        """Everything that it left: the data folder but the master key, the storage, and what it printed."""
-        files = [path for path in self.data.rglob("*") if path.is_file() and path.name != "master.key"]
-        stored = {str(path.relative_to(self.data)): path.read_bytes() for path in files} | self.storage.stored()
-        assert stored, f"nothing is stored in {self.data}"
-        return stored | {path.name: path.read_bytes() for path in (self.log, self._stdout)}
+        """Everything that it left, wherever its storage is."""
+        return self.left() | self.storage.stored()
 
     def printed(self) -> str:
         """What it told on standard output since the last start."""

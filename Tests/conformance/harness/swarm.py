@@ -13,11 +13,11 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from email.message import Message as Headers
-from itertools import cycle
+from itertools import cycle, takewhile
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -130,6 +130,35 @@ class Swarm:
             pool.shutdown(wait=False)
 
 
+async def race(
+    flights: Iterable[tuple[Swarm, Iterable[Message]]],
+    end: Callable[[], Awaitable[Shot]],
+    connections: int,
+    before: int = 400,
+    after: int = 300,
+) -> tuple[Shot, list[Shot]]:
+    """
+    Something ends while messages are under way. Answers the acknowledgement of the end, and the shots of all flights.
+
+    `connections`: of each flight.
+    `before`, `after`: how many answers there are at least before the end begins and after it was acknowledged.
+    """
+    shots: list[Shot] = []
+    is_over = False
+    under_way = [
+        asyncio.create_task(swarm.fly(takewhile(lambda _: not is_over, each), connections=connections, shots=shots))
+        for swarm, each in flights
+    ]
+    await until(lambda: len(shots) >= before)
+    ack = await end()
+    # All that were sent before are answered first, or nearly.
+    enough = len(shots) + connections * len(under_way) + after
+    await until(lambda: len(shots) >= enough)
+    is_over = True
+    await asyncio.gather(*under_way)
+    return ack, shots
+
+
 async def until(check: Callable[[], bool]) -> None:
     while not check():
         await asyncio.sleep(0.001)
@@ -167,9 +196,8 @@ class _Connection:
         except OSError as problem:
             self.close()
             answer = _Answer(0, {}, repr(problem).encode())
-        return Shot(
-            asked.label, sent, self._first_byte, self._last_byte, answer.status, answer.body, answer.headers
-        )  # fmt: skip
+        times = sent, self._first_byte, self._last_byte
+        return Shot(asked.label, *times, answer.status, answer.body, answer.headers)
 
     async def _open(self, loop: asyncio.AbstractEventLoop) -> None:
         self._socket = socket.socket()

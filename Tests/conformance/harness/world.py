@@ -5,6 +5,7 @@ import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 import httpx
@@ -35,6 +36,13 @@ class World:
         self.oauth = OAuthProvider()
         self.register(PROVIDER, self.oauth)
         self.app = self.open_app()
+
+    def at(self, server: Server) -> "World":
+        """The same app, at another node."""
+        there = copy(self)
+        there.server, there.management = server, self.management.at(server.url)
+        there.app = there.open_app()
+        return there
 
     def close(self) -> None:
         self.idp.close()
