@@ -181,8 +181,8 @@ struct SQLiteEngine: Engine {
 
     func writeAtLength<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result { try writeNow(body) }
 
-    func isNew() throws -> Bool {
-        try read { try $0.row("SELECT 1 AS found FROM sqlite_master WHERE name = 'schema_migrations'") == nil }
+    func tables() throws -> [String] {
+        try read { try $0.rows("SELECT name FROM sqlite_master WHERE type = 'table'").map { try $0.text("name") } }
     }
 
     private static func transaction(_ connection: Database) -> Transaction {

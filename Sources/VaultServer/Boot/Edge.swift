@@ -173,9 +173,15 @@ struct Edge: HTTPResponder {
     }
 
     private func walletAnswer(_ exchange: Exchange, route: inout String?) async throws -> Answer {
-        guard let cookie = walletRoutes.session.value(of: exchange),
-            let caller = try vault.walletCaller(cookie: cookie, origin: exchange.origin)
-        else { return .redirect(SitePath.walletSignIn.path) }
+        let found: WalletCaller?
+        do {
+            found = try walletRoutes.session.value(of: exchange).flatMap {
+                try vault.walletCaller(cookie: $0, origin: exchange.origin)
+            }
+        } catch let error as VaultError {
+            return page(error, exchange)
+        }
+        guard let caller = found else { return .redirect(SitePath.walletSignIn.path) }
         do {
             if exchange.method != "GET" { try walletRoutes.requireForm(exchange) }
             return try await handle(
@@ -187,9 +193,11 @@ struct Edge: HTTPResponder {
     }
 
     private func portalAnswer(_ exchange: Exchange, route: inout String?) async throws -> Answer {
-        guard let caller = try await portalRoutes.caller(of: exchange) else {
-            return portalRoutes.signInRedirect(exchange)
+        let found: PortalCaller?
+        do { found = try await portalRoutes.caller(of: exchange) } catch let error as VaultError {
+            return page(error, exchange)
         }
+        guard let caller = found else { return portalRoutes.signInRedirect(exchange) }
         do {
             // Before a route is looked for, so that none can forget it.
             if exchange.method != "GET" { try portalRoutes.requireForm(exchange) }
@@ -199,6 +207,12 @@ struct Edge: HTTPResponder {
             report(error, requestID: exchange.origin.requestID)
             return portalRoutes.refusal(error, caller, exchange)
         }
+    }
+
+    /// For somebody of whom nobody can say who it is.
+    private func page(_ error: VaultError, _ exchange: Exchange) -> Answer {
+        report(error, requestID: exchange.origin.requestID)
+        return MessagePage.refusal(error)
     }
 
     private func handle<Caller>(
