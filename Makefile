@@ -3,7 +3,7 @@ SWIFT_BUILD = swift build --build-tests --explicit-target-dependency-import-chec
 PACKAGES = libsqlite3-dev libpq-dev libssl-dev zlib1g-dev pkg-config python3-venv tzdata gcc libc6-dev make git
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test conformance faults flood bench bench-trail bench-pages screenshots demo run format lint docs check clean
+.PHONY: help setup build test test-postgresql conformance faults flood bench bench-trail bench-pages screenshots demo run format lint docs check clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -14,9 +14,13 @@ setup: ## Install the system packages that are missing (Debian)
 build: setup ## Build everything, tests included
 	$(SWIFT_BUILD)
 
-test: build ## Set up, build, and pass every test: Swift and the official SDK against the real binary
+test: build ## Set up, build, and pass every test: Swift, and the official SDK against the real binary
 	swift test --skip-build
+	./scripts/with-postgresql swift test --skip-build --filter VaultStoreTests
 	./Tests/conformance/run.sh
+
+test-postgresql: build ## Pass the official SDK's suite with every server on PostgreSQL
+	SALLYPORT_TEST_ENGINE=postgresql ./Tests/conformance/run.sh
 
 conformance: ## Run only the official SDK's suite against the built binary
 	./Tests/conformance/run.sh
