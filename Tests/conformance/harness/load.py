@@ -34,6 +34,12 @@ class Load:
         enough = self.successes + count
         eventually(lambda: self.successes >= enough, f"{count} uses more", timeout_seconds)
 
+    def take(self) -> list[Shot]:
+        """What was answered since it was taken last; it is kept no longer."""
+        taken = self.shots[:]
+        del self.shots[: len(taken)]
+        return taken
+
     def end(self, timeout_seconds: float = 30) -> list[Shot]:
         """Waits for the answers that are under way."""
         self._is_over = True
