@@ -1,6 +1,6 @@
 # The commands of daily work. `make help` lists them.
 SWIFT_BUILD = swift build --build-tests --explicit-target-dependency-import-check error
-PACKAGES = libsqlite3-dev libssl-dev zlib1g-dev pkg-config python3-venv tzdata gcc libc6-dev make git
+PACKAGES = libsqlite3-dev libpq-dev libssl-dev zlib1g-dev pkg-config python3-venv tzdata gcc libc6-dev make git
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build test conformance faults flood chaos soak bench bench-trail bench-pages screenshots demo run format lint docs check clean
