@@ -3,7 +3,7 @@ SWIFT_BUILD = swift build --build-tests --explicit-target-dependency-import-chec
 PACKAGES = libsqlite3-dev libpq-dev libssl-dev zlib1g-dev pkg-config python3-venv tzdata gcc libc6-dev make git
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test test-postgresql conformance faults flood bench bench-trail bench-pages screenshots demo run format lint docs check clean
+.PHONY: help setup build test test-postgresql conformance faults flood chaos soak bench bench-full bench-lifecycle bench-trail bench-pages screenshots demo run format lint docs check clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -50,6 +50,18 @@ faults: build ## Kill the server 200 times, at random and at the writes of a dep
 
 flood: build ## Send 10,000 webhooks in a burst while others work, and race a thousand requests against a deprovisioning
 	SALLYPORT_WEBHOOKS=10000 ./Tests/conformance/run.sh test_lifecycle_load.py
+
+chaos: setup ## Kill nodes for five minutes under load, on PostgreSQL; nothing acknowledged may be lost
+	swift build --configuration release --product sallyport
+	@# Sets the suite's environment up when it is not there.
+	@SALLYPORT_BIN=$(CURDIR)/.build/release/sallyport ./Tests/conformance/run.sh --collect-only -q >/dev/null
+	./scripts/nodes-chaos
+
+soak: setup ## Use two nodes on PostgreSQL for an hour; memory, descriptors and latencies may not grow
+	swift build --configuration release --product sallyport
+	@# Sets the suite's environment up when it is not there.
+	@SALLYPORT_BIN=$(CURDIR)/.build/release/sallyport ./Tests/conformance/run.sh --collect-only -q >/dev/null
+	./scripts/soak
 
 bench: setup ## Measure the release build; docs/BENCHMARKS.md has the figures
 	swift build --configuration release --product sallyport

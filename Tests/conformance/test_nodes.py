@@ -53,13 +53,12 @@ REVOKED = (403, "grant_revoked")
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory):
     """Three nodes, which began at the same moment. Afterwards every record is in its place, and no secret is readable."""
-    nodes = Nodes(tmp_path_factory.mktemp("nodes"))
-    nodes.start()
-    yield nodes
-    assert verified(nodes[0]) == (0, "")
-    assert nodes.stop() == [0] * len(nodes)
-    assert readable_in(nodes.stored()) == []
-    nodes.remove()
+    with Nodes(tmp_path_factory.mktemp("nodes")) as nodes:
+        nodes.start()
+        yield nodes
+        assert verified(nodes[0]) == (0, "")
+        assert nodes.stop() == [0] * len(nodes)
+        assert readable_in(nodes.stored()) == []
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +74,8 @@ def worlds(nodes, world):
 
 @pytest.fixture
 def new_nodes(tmp_path):
-    nodes = Nodes(tmp_path)
-    yield nodes
-    nodes.remove()
+    with Nodes(tmp_path) as nodes:
+        yield nodes
 
 
 def verified(node: Server) -> tuple[int, str]:

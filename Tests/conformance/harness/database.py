@@ -271,13 +271,13 @@ class PostgresStorage(Storage):
 
     def stored(self) -> dict[str, bytes]:
         """
-        The rows, and the files, which hold what was overwritten and the write-ahead log besides. Files alone would not
-        do: PostgreSQL compresses what is long. Neither would a dump: it writes bytes as digits.
+        Every row, and the write-ahead log, which holds what was overwritten besides. The log alone would not do: PostgreSQL
+        compresses what is long. Neither would a dump: it writes bytes as digits.
         """
         places = {"main": self.database, "keys": self.keys}
         rows = {f"{place}.{table}": content for place, each in places.items() for table, content in each.content().items()}
-        files = self.cluster.files(self.url, self._since)
-        return rows | {f"{path.parent.name}/{path.name}": path.read_bytes() for path in files}
+        log = self.cluster.log
+        return {**rows, "write-ahead log": self.cluster.written(self._since), log.name: log.read_bytes()}
 
     def remove(self) -> None:
         self.cluster.drop(self.url)

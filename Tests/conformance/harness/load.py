@@ -34,6 +34,12 @@ class Load:
         enough = self.successes + count
         eventually(lambda: self.successes >= enough, f"{count} uses more", timeout_seconds)
 
+    def take(self) -> list[Shot]:
+        """What was answered since it was taken last; it is kept no longer."""
+        taken = self.shots[:]
+        del self.shots[: len(taken)]
+        return taken
+
     def end(self, timeout_seconds: float = 30) -> list[Shot]:
         """Waits for the answers that are under way."""
         self._is_over = True
@@ -66,8 +72,12 @@ def refusals(shots: Iterable[Shot]) -> Counter[tuple[int, str | None]]:
     return Counter((shot.status, shot.error) for shot in shots if not shot.is_success)
 
 
+def recorded(world: World) -> Counter[str]:
+    """How many records there are of each request that was allowed."""
+    query = "SELECT request_id FROM audit_records WHERE app_id = ? AND decision = 'allow'"
+    return Counter(request_id for (request_id,) in world.server.database.query(query, world.app_id))
+
+
 def unrecorded(world: World, shots: Iterable[Shot]) -> set[str]:
     """The request ids of uses that were answered with success and are not on record."""
-    answered = {shot.headers["x-request-id"] for shot in shots if shot.is_success}
-    query = "SELECT request_id FROM audit_records WHERE app_id = ? AND decision = 'allow'"
-    return answered - {request_id for (request_id,) in world.server.database.query(query, world.app_id)}
+    return {shot.headers["x-request-id"] for shot in shots if shot.is_success} - recorded(world).keys()

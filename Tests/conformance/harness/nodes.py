@@ -34,6 +34,12 @@ class Nodes:
         self._nodes.append(node)
         return node
 
+    def __enter__(self) -> "Nodes":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
     def __iter__(self) -> Iterator[Server]:
         return iter(self._nodes)
 

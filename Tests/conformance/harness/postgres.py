@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import re
 import secrets
 import shutil
 import signal
@@ -211,20 +210,21 @@ class Cluster:
         [(name,)] = self._administrator("SELECT pg_walfile_name(pg_current_wal_lsn())")
         return name
 
-    def files(self, url: str, since: str) -> list[Path]:
-        """What is on the disk of a database: its own files, and the write-ahead log since a position."""
-        # A checkpoint brings what is in memory into the files; the log that it makes needless stays (`wal_keep_size`).
-        self._administrator("CHECKPOINT")
-        [(number,)] = self._administrator("SELECT oid FROM pg_database WHERE datname = %s", database_name(url))
-        made = [path for path in (self._data / f"base/{number}").iterdir() if _is_made_by_users(path)]
-        log = [path for path in (self._data / "pg_wal").iterdir() if path.is_file() and path.name >= since]
-        return [*made, *log, self.log]
+    def written(self, since: str) -> bytes:
+        """
+        The write-ahead log since a position, in one piece: everything that was written to any database, what was rolled
+        back or overwritten included, long before it is in any other file.
+        """
+        now = self.position()
+        files = sorted(path for path in (self._data / "pg_wal").iterdir() if since <= path.name <= now)
+        assert files[0].name == since, "the log was cut since (`wal_keep_size`)"
+        return b"".join(_records(path.read_bytes()) for path in files)
 
 
-def _is_made_by_users(file: Path) -> bool:
-    """Not one of the catalogs, whose numbers are lower."""
-    number = re.match(r"\d+", file.name)
-    return number is not None and int(number.group()) >= 16_384
+def _records(segment: bytes) -> bytes:
+    """Without the headers of its pages, which cut in two what does not fit on one."""
+    first, *others = (segment[start : start + 8192] for start in range(0, len(segment), 8192))
+    return first[40:] + b"".join(page[24:] for page in others)
 
 
 def make_certificate(path: Path) -> Path:

@@ -83,7 +83,20 @@ class Server:
         """A bare connection."""
         return socket.create_connection(("127.0.0.1", self._port), timeout=60)
 
-    def run(self, *arguments: str, typed: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    @property
+    def memory_mb(self) -> float:
+        """What it has in memory now."""
+        fields = dict(line.split(":", 1) for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines())
+        return int(fields["VmRSS"].split()[0]) / 1024
+
+    @property
+    def descriptors(self) -> int:
+        """How many files and connections it has open."""
+        return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
+
+    def run(
+        self, *arguments: str, typed: str = "", timeout_seconds: float = 30, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         """Another command of the binary, or a start that should end by itself; `typed` comes to its standard input."""
         return subprocess.run(
             [BINARY, *arguments],
@@ -91,7 +104,7 @@ class Server:
             env={**self._environment, **environment},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=timeout_seconds,
             check=False,
         )
 
