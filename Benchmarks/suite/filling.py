@@ -16,8 +16,8 @@ PROVIDERS = 10
 _BATCH = 1_000_000
 """Grants added by one statement of each table."""
 
-# Both engines take these. `{s}` is the statement that counts from `:first` to before `:end`, `{id}` makes an id.
-_MODEL = """
+# The grants of one user, a number each. Both engines take it.
+_MODELS = """
 CREATE TEMPORARY TABLE bench_models AS
 SELECT row_number() OVER (ORDER BY provider_id) - 1 AS number, id AS grant_id, credential_id, user_id FROM grants
 WHERE user_id = (SELECT user_id FROM grants WHERE app_id = :app AND user_id IS NOT NULL LIMIT 1) AND revoked_at IS NULL
@@ -105,7 +105,7 @@ def fill_sqlite(data: Path, app_id: str, first: int, end: int) -> None:
     """`data`: the folder of the stopped installation."""
     with closing(_open(data / "sallyport.db")) as database:
         columns = {table: _columns(database, table) for table in TABLES}
-        database.execute(_MODEL, {"app": app_id})
+        database.execute(_MODELS, {"app": app_id})
         database.execute("CREATE UNIQUE INDEX temp.bench_models_by_number ON bench_models (number)")
         # An index is sorted in a fraction of the time that it takes to grow it by rows in no order.
         marks = ", ".join("?" * len(TABLES))
@@ -171,7 +171,7 @@ def fill_postgresql(database: psycopg.Connection, keys_schema: str, app_id: str,
     # Nobody else works on it; the rows that are referred to are there.
     for setting in ("session_replication_role = replica", "synchronous_commit = off", "maintenance_work_mem = '1GB'"):
         run(f"SET {setting}")
-    run(_MODEL, {"app": app_id})
+    run(_MODELS, {"app": app_id})
     indexes = run(
         """
         SELECT format('%I.%I', i.schemaname, i.indexname), i.indexdef FROM pg_indexes i
