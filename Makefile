@@ -1,7 +1,7 @@
 # The commands of daily work. `make help` lists them.
 RELEASE = swift build --configuration release --product
 SWIFT_BUILD = swift build --build-tests --explicit-target-dependency-import-check error
-PACKAGES = libsqlite3-dev libssl-dev zlib1g-dev pkg-config python3-venv tzdata gcc libc6-dev make git
+PACKAGES = libsqlite3-dev libpq-dev libssl-dev zlib1g-dev pkg-config python3-venv tzdata gcc libc6-dev make git
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build test conformance faults flood screenshots demo run format lint docs check clean

@@ -46,11 +46,13 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
     ],
     targets: [
+        .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .target(name: "VaultAPI", swiftSettings: settings),
         .target(name: "VaultDomain", dependencies: ["VaultAPI"], swiftSettings: settings),
         .target(name: "VaultCrypto", dependencies: ["VaultAPI", crypto, cryptoExtras], swiftSettings: settings),
         .target(
-            name: "VaultStore", dependencies: ["VaultAPI", "VaultDomain", "VaultCrypto", grdb], swiftSettings: settings),
+            name: "VaultStore", dependencies: ["VaultAPI", "VaultDomain", "VaultCrypto", "CPostgres", grdb],
+            swiftSettings: settings),
         .target(
             name: "VaultUpstream",
             dependencies: [

@@ -100,8 +100,8 @@ private enum Trail {
         guard let bytes = Data(base64Encoded: text.trimmingCharacters(in: .whitespacesAndNewlines)),
             let masterKey = MasterKey(Array(bytes))
         else { return print("\(folder) has no master key") }
-        let store = try Store(sqlitePath: folder + "/sallyport.db")
-        let keys = try KeyStore(sqlitePath: folder + "/keys.db", masterKey: masterKey)
+        let store = try Store(.sqlite(path: folder + "/sallyport.db"))
+        let keys = try KeyStore(.sqlite(path: folder + "/keys.db"), masterKey: masterKey)
         let auditKey = DigestKey(try keys.systemKey("audit"))
         let appID = AppID()
         let keyID = APIKeyID()

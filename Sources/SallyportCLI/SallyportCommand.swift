@@ -7,7 +7,7 @@ struct SallyportCommand: AsyncParsableCommand {
         commandName: "sallyport", abstract: "A self-hosted credential vault for apps and AI agents.",
         subcommands: [
             ServeCommand.self, DemoCommand.self, OperatorCommand.self, AuditCommand.self, PoliciesCommand.self,
-            ReceiptCommand.self, SigningKeyCommand.self,
+            ReceiptCommand.self, SigningKeyCommand.self, MigrateDatabaseCommand.self,
         ])
 
     /// Exit codes of the management contract: 2 is wrong usage, whoever finds it.

@@ -13,7 +13,7 @@ struct InstallationOptions: ParsableArguments {
     @Option(help: "The data folder: keys, and the database unless --database says otherwise. (SALLYPORT_DATA_DIR)")
     var dataDir: String?
 
-    @Option(help: "sqlite:<path> (SALLYPORT_DATABASE)")
+    @Option(help: "sqlite:<path> or a postgresql:// URI (SALLYPORT_DATABASE)")
     var database: String?
 
     func input() -> ServerSettings.Input {

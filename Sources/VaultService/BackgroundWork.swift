@@ -91,7 +91,9 @@ package struct Housekeeping: Service {
     package func run() async throws {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
-                await vault.keepHouse()
+                await vault.orReport("house was not kept") {
+                    try await vault.ifFree("housekeeping") { await vault.keepHouse() }
+                }
                 // A cancelled sleep ends the loop above.
                 _ = try? await Task.sleep(for: Self.interval)
             }
@@ -133,8 +135,8 @@ extension Vault {
         await orReport("old figures could not be forgotten") { try await forgetOldUsage(at: time) }
     }
 
-    func orReport(_ message: String, _ work: () async throws -> Void) async {
-        do { try await work() } catch is CancellationError {} catch {
+    func orReport<Result>(_ message: String, _ work: () async throws -> Result) async {
+        do { _ = try await work() } catch is CancellationError {} catch {
             logger.error("\(message)", metadata: ["error": "\(type(of: error))"])
         }
     }

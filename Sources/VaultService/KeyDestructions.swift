@@ -17,6 +17,9 @@ actor KeyDestructions {
     /// Whether the database's log may still hold pages as they were before: somebody was reading it.
     private(set) var owesEmptyLog = false
     private var lastNumber = 0
+    private let executor: BlockingExecutor?
+
+    init(executor: BlockingExecutor?) { self.executor = executor }
 
     /// Returns when a round is over that began after this call. `round` is told what it need not do again, and answers what
     /// it did and when.
@@ -29,7 +32,11 @@ actor KeyDestructions {
             _ = await before?.result
             self.running = self.waiting
             self.waiting = nil
-            guard let done = try await round(self.notes.map(\.destructions)) else { return }
+            let notes = self.notes.map(\.destructions)
+            guard let done = try await withTaskExecutorPreference(executor, operation: { try await round(notes) })
+            else {
+                return
+            }
             self.lastNumber += 1
             self.notes.append(Note(number: self.lastNumber, destructions: done.0, at: done.at))
         }

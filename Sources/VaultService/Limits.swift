@@ -106,6 +106,10 @@ package enum Limits {
     package static let openUseSecondsMax: Int64 = 120
     /// Waiting for somebody else's refresh (behaviour contract, “Refresh”).
     package static let refreshWaitSeconds = 10
+    /// Between two looks whether another node is done.
+    static let turnPause = Duration.milliseconds(50)
+    /// A key that was made and is in no row after this belongs to a transaction that never committed.
+    static let unusedKeySecondsMax: Int64 = 600
     /// After a failed refresh, before the next one.
     package static let refreshPauseSeconds: Int64 = 2
     /// Before storing a renewed pair is tried again, when the database is away.

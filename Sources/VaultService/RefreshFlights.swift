@@ -1,4 +1,5 @@
 import VaultAPI
+import VaultStore
 
 /// One refresh per credential at a time in this process: the first caller starts it, the others wait for its outcome.
 ///
@@ -12,8 +13,11 @@ actor RefreshFlights {
 
     private var flights: [CredentialID: Flight] = [:]
     private var nextWaiter = 0
+    private let executor: BlockingExecutor?
     /// Credentials and clients whose provider asked for patience, or failed: no call before this time.
     private var pausedUntil: [String: Instant] = [:]
+
+    init(executor: BlockingExecutor?) { self.executor = executor }
 
     static let stillRunning = VaultError(
         .tokenRefreshInProgress, "The credential is being renewed.", hint: "Send the request again in a moment.",
@@ -24,7 +28,7 @@ actor RefreshFlights {
         if flights[id] == nil {
             let task = Task {
                 do {
-                    try await refresh()
+                    try await withTaskExecutorPreference(executor) { try await refresh() }
                     self.finish(id, .success(()))
                 } catch {
                     self.finish(id, .failure(error))

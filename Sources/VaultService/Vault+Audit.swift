@@ -202,7 +202,7 @@ extension Vault {
         entry.details = report.details
         let reported = entry
         let auditKey = auditKey
-        let isFound = try await write { transaction in
+        let isFound = try await write(in: .app(caller.appID)) { transaction in
             guard !caller.isAgentKey, let grantID = GrantID(report.grantID),
                 let record = try transaction.grant(grantID, appID: caller.appID)
             else {

@@ -91,12 +91,11 @@ extension Vault {
 
     /// Starts work for every stream that has something to send and nobody at it. One that hangs keeps no other waiting.
     func startDueAuditStreams(_ start: (@escaping @Sendable () async -> Void) -> Void) async throws {
-        for id in try read({ try $0.dueAuditStreams(now: now()) }) where await auditLanes.enter(id) {
+        for id in try read({ try $0.dueAuditStreams(now: now()) }) {
             start {
-                do { try await sendAudit(id) } catch is CancellationError {} catch {
-                    logger.error("audit records could not be sent", metadata: ["error": "\(type(of: error))"])
+                await orReport("audit records could not be sent") {
+                    try await ifFree("audit-stream:\(id)") { try await sendAudit(id) }
                 }
-                await auditLanes.leave(id)
             }
         }
     }
@@ -131,11 +130,11 @@ extension Vault {
             metrics.countStreamBatch(kind: stream.kind.rawValue, isTaken: failure == nil)
             if let failure {
                 let pause = min(Limits.auditStreamPauseSecondsMax, 1 << min(stream.attempts, 12))
-                return try await write {
+                return try await write(in: .app(app.id)) {
                     try $0.postponeAuditStream(id, until: time.adding(seconds: pause), error: failure)
                 }
             }
-            try await write { [remark] in
+            try await write(in: .app(app.id)) { [remark] in
                 try $0.advanceAuditStream(id, to: last.sequence, remark: remark, now: time)
             }
         }

@@ -128,7 +128,7 @@ extension Vault {
 
     /// Burns the nonce, durably, and counts the request against the key's limit.
     private func admit(_ key: APIKeyRecord, nonce: String, at time: Instant) async throws -> CountedUse? {
-        let outcome = try await write { transaction -> (isNew: Bool, counted: CountedUse?) in
+        let outcome = try await write(in: .app(key.appID)) { transaction -> (isNew: Bool, counted: CountedUse?) in
             let expiresAt = time.adding(seconds: Limits.nonceLifeSeconds)
             guard try transaction.insertNonce(nonce, keyID: key.id, expiresAt: expiresAt) else { return (false, nil) }
             return (
@@ -215,7 +215,7 @@ extension Vault {
         }
         if let known = try read({ try $0.actor(appID: appID, caller: caller, callerType: callerType) }) { return known }
         let registered = now()
-        return try await write {
+        return try await write(in: .app(appID)) {
             try $0.insertActor(appID: appID, caller: caller, callerType: callerType, now: registered)
         }
     }

@@ -79,7 +79,7 @@ extension Vault {
         entry.details = ["providers": .strings(session.allowedProviders)]
         let opened = entry
         let auditKey = auditKey
-        try await write { transaction in
+        try await write(in: .app(caller.appID)) { transaction in
             // Ended between the check above and now: then nothing of the user's is opened.
             if let userID = session.userID, let current = try transaction.user(userID, appID: session.appID)?.user {
                 switch current.status {

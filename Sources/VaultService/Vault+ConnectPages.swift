@@ -70,7 +70,9 @@ extension Vault {
             browserDigest: browserDigest(browserKey),
             expiresAt: min(found.session.expiresAt, time.adding(seconds: Limits.connectSessionSeconds)))
         let stateDigest = digestKey.digest("state:" + state)
-        try await write { try $0.insertConnectAttempt(stateDigest: stateDigest, attempt: attempt, now: time) }
+        try await write(in: .app(found.app.id)) {
+            try $0.insertConnectAttempt(stateDigest: stateDigest, attempt: attempt, now: time)
+        }
         return .redirect(try authorizationAddress(found.provider, session: found.session, state: state))
     }
 
@@ -261,7 +263,7 @@ extension Vault {
         let name = provider.record.providerID
         let time = now()
         defer { if unused != nil { revocationSignal.notify() } }
-        try await write { transaction in
+        try await write(in: .app(app.id)) { transaction in
             if let unused {
                 let userID = try transaction.connectSession(id)?.userID
                 try self.queueRevocations(

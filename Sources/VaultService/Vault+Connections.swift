@@ -199,7 +199,7 @@ extension Vault {
     ) async throws {
         let time = now()
         let dataKey = try await dataKey(forSession: id, app: app)
-        let isKept = try await write { transaction -> Bool in
+        let isKept = try await write(in: .app(app.id)) { transaction -> Bool in
             guard var session = try transaction.connectSession(id) else { throw Self.noConnectSession }
             guard let dataKey, session.status == .open,
                 try self.mayStore(session, dataKeyID: dataKey.id, in: transaction),
@@ -249,7 +249,7 @@ extension Vault {
         }
         if let dataKeyID = record.dataKeyID { return dataKeyID }
         let fresh = try keys.createDataKey(purpose: "user", now: now())
-        let kept = try await write { transaction -> DataKeyID? in
+        let kept = try await write(in: .app(app.id)) { transaction -> DataKeyID? in
             guard var current = try transaction.user(userID, appID: app.id), current.user.status == .active,
                 current.dataKeyID == nil
             else { return try transaction.user(userID, appID: app.id)?.dataKeyID }

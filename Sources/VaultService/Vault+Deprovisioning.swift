@@ -21,7 +21,7 @@ extension Vault {
             event: "user.deprovisioned", principal: caller.principal, occurredAt: now(),
             requestID: caller.origin.requestID,
             appID: app.id, userID: userID, peer: caller.origin.peer?.description, details: details)
-        try await write { transaction in
+        try await write(in: .app(app.id)) { transaction in
             let record = try self.user(userID.text, app: app, in: transaction)
             try self.deprovision(record, app: app, entry: entry, eventAt: nil, in: transaction)
         }
@@ -110,7 +110,7 @@ extension Vault {
     @discardableResult
     func emptyDatabaseLog() async -> Bool {
         do {
-            try await store.checkpoint()
+            try await store.erase()
             return true
         } catch {
             logger.warning("the database log could not be emptied yet", metadata: ["error": "\(type(of: error))"])

@@ -76,7 +76,7 @@ extension Vault {
     /// The shared end of every single grant. Idempotent: a second call answers the first one's time.
     func revoke(_ grant: Grant, entry: AuditEntry, reason: String?) async throws -> Instant {
         let time = now()
-        let revokedAt = try await write { transaction -> Instant in
+        let revokedAt = try await write(in: .app(grant.appID)) { transaction -> Instant in
             guard let record = try transaction.grant(grant.id, appID: grant.appID),
                 let app = try transaction.app(grant.appID)
             else { throw VaultError(.grantNotFound, "No such grant.") }
@@ -86,7 +86,7 @@ extension Vault {
                 try transaction.activeGrants(credentialID: credential.credential.id).isEmpty
             {
                 try self.queueRevocations(
-                    self.owed(for: [credential], grants: [record.grant]), app: app, in: transaction)
+                    try self.owed(for: [credential], grants: [record.grant]), app: app, in: transaction)
                 try transaction.deleteCredential(credential.credential.id)
             }
             var entry = entry
@@ -111,7 +111,7 @@ extension Vault {
         let time = now()
         let auditKey = auditKey
         let entry = caller.entry("grant.minted", .none, at: time)
-        let outcome = try await write { transaction -> Result<GrantDetails, VaultError> in
+        let outcome = try await write(in: .app(caller.appID)) { transaction -> Result<GrantDetails, VaultError> in
             guard let grantID = GrantID(id), let record = try transaction.grant(grantID, appID: caller.appID),
                 let credential = record.credential,
                 record.grant.status(credential: credential.credential, now: time) == .active
@@ -154,7 +154,7 @@ extension Vault {
         entry.details = report
         let auditKey = auditKey
         let reported = entry
-        let isFound = try await write { transaction in
+        let isFound = try await write(in: .app(caller.appID)) { transaction in
             guard !caller.isAgentKey, let grantID = GrantID(id),
                 let record = try transaction.grant(grantID, appID: caller.appID)
             else { return false }

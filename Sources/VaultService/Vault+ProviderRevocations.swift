@@ -24,15 +24,16 @@ struct OwedRevocation: Sendable {
 extension Vault {
     /// What ending these credentials owes to their providers. Both tokens: where a provider ends the consent by one of them,
     /// it answers the other as done.
-    func owed(for credentials: [CredentialRecord], grants: [Grant]) -> [OwedRevocation] {
+    func owed(for credentials: [CredentialRecord], grants: [Grant]) throws -> [OwedRevocation] {
         let grantIDs = Dictionary(
             grants.compactMap { grant in grant.credentialID.map { ($0, grant.id) } },
             uniquingKeysWith: { first, _ in first })
         // A user's credentials share one key, which is read once here.
         var dataKeys: [DataKeyID: DataKey] = [:]
-        return credentials.filter { $0.managedSecretID == nil }.flatMap { record -> [OwedRevocation] in
+        return try credentials.filter { $0.managedSecretID == nil }.flatMap { record -> [OwedRevocation] in
             let credential = record.credential
-            let key = dataKeys[credential.dataKeyID] ?? (try? dataKey(of: record))
+            var key = dataKeys[credential.dataKeyID]
+            do { key = try key ?? dataKey(of: record) } catch is CredentialGone {} catch is KeyStoreError {}
             dataKeys[credential.dataKeyID] = key
             func owed(_ hint: String, _ sealed: [UInt8], _ purpose: String) -> OwedRevocation {
                 OwedRevocation(
@@ -104,6 +105,8 @@ extension Vault {
 
     /// A one-off key that is durable before it is needed, so that whoever deprovisions does not wait for it.
     func prepareRevocationKey() throws {
+        // Another node would take it for an orphan.
+        guard !store.isShared else { return }
         try spareRevocationKey.fill { try keys.createDataKey(purpose: Self.revocationKeyPurpose, now: now()) }
     }
 
@@ -113,7 +116,9 @@ extension Vault {
 
     /// One-off keys whose queueing transaction never committed.
     func destroyOrphanedRevocationKeys() async throws {
-        let ids = try keys.dataKeyIDs(purpose: Self.revocationKeyPurpose)
+        // Of another node, one that is young may be about to be used.
+        let before = now().adding(seconds: store.isShared ? -Limits.unusedKeySecondsMax : 1)
+        let ids = try keys.dataKeyIDs(purpose: Self.revocationKeyPurpose, createdBefore: before)
         let orphans = try read { transaction in try ids.filter { try !transaction.isDataKeyUsedByRevocation($0) } }
         try await destroyKeys(orphans)
     }
@@ -126,12 +131,13 @@ extension Vault {
         let providers = try read {
             try $0.providersWithDueRevocations(now: now(), limit: Limits.revocationProvidersAtOnce)
         }
-        for provider in providers where await revocationLanes.enter(provider) {
+        for provider in providers {
             start {
-                do { try await workOff(provider) } catch {
-                    logger.error("revocations could not be worked off", metadata: ["error": "\(type(of: error))"])
+                await orReport("revocations could not be worked off") {
+                    try await ifFree("revocations:\(provider.appID):\(provider.providerID)") {
+                        try await workOff(provider)
+                    }
                 }
-                await revocationLanes.leave(provider)
             }
         }
     }
@@ -150,7 +156,9 @@ extension Vault {
             case .retry(let reason):
                 let pause = min(Limits.revocationPauseSecondsMax, 1 << min(revocation.attempts, 12))
                 let next = min(now().adding(seconds: pause), lifeEnds)
-                return try await write { try $0.postponeRevocation(revocation.id, until: next, error: reason) }
+                return try await write(in: .app(revocation.appID)) {
+                    try $0.postponeRevocation(revocation.id, until: next, error: reason)
+                }
             }
         }
     }
@@ -196,7 +204,7 @@ extension Vault {
             event: "provider_revocation.\(status)", principal: .system, occurredAt: time, appID: revocation.appID,
             userID: revocation.userID, grantID: revocation.grantID, providerID: revocation.providerID,
             details: ["token_type": .string(revocation.tokenTypeHint)])
-        try await write { transaction in
+        try await write(in: .app(revocation.appID)) { transaction in
             try transaction.finishRevocation(revocation.id, status: status, error: error, now: time)
             if let key = revocation.dataKeyID, try !transaction.isDataKeyUsedByRevocation(key) {
                 try transaction.insertKeyDestruction(key, now: time)

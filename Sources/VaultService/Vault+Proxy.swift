@@ -142,7 +142,7 @@ extension Vault {
     private func finish(_ use: Use, entry: AuditEntry, isUnauthorized: Bool) async throws -> VaultError? {
         let auditKey = auditKey
         let time = now()
-        return try await write { transaction in
+        return try await write(in: .app(use.appID)) { transaction in
             guard try transaction.deleteOpenUse(entry.id) else {
                 return VaultError(.serviceUnavailable, "The call took too long to be accounted for.")
             }

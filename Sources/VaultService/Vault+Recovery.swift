@@ -16,7 +16,9 @@ extension Vault {
         try await maintainSigningKeys()
         // Before anything is appended to it.
         try checkAuditEnds()
-        try await closeInterruptedUses(startedBefore: now().adding(seconds: 1))
+        // Where other nodes serve, what is not too old may be theirs.
+        let usesMayGoOn = store.isShared ? -Limits.openUseSecondsMax : 1
+        try await closeInterruptedUses(startedBefore: now().adding(seconds: usesMayGoOn))
         try await endUsersAgain()
     }
 
@@ -35,11 +37,14 @@ extension Vault {
                 try self.endAgain(record, app: app, in: transaction)
             }
         }
+        // In this order: a key that is made meanwhile belongs to none of these users, and a key that one of them had is gone.
+        let users = try read { try $0.usersWithKeys() }
         let alive = try keys.dataKeyIDs()
-        for item in try read({ try $0.usersWithKeys() }) where !alive.contains(item.dataKeyID) {
+        for item in users where !alive.contains(item.dataKeyID) {
             try await write { transaction in
                 guard let app = try transaction.app(item.appID),
-                    let record = try transaction.user(item.userID, appID: item.appID)
+                    let record = try transaction.user(item.userID, appID: item.appID),
+                    record.dataKeyID == item.dataKeyID
                 else { return }
                 try self.endAgain(record, app: app, in: transaction)
             }

@@ -18,7 +18,9 @@ extension Vault {
         guard record.credential.needsRefresh(now: time) else { return record }
         let isStillGood = record.credential.accessExpiresAt.map { $0 > time } ?? true
         do {
-            try await refreshes.run(id) { try await self.refresh(id, appID: appID) }
+            try await refreshes.run(id) {
+                try await self.inTurn("refresh:\(id)") { try await self.refresh(id, appID: appID) }
+            }
         } catch let error as VaultError where error.code == .tokenRefreshFailed && isStillGood {
             // The token at hand lives on; the next use tries again.
             return record
@@ -122,7 +124,7 @@ extension Vault {
             event: "credential.refreshed", principal: .system, occurredAt: time, appID: app.id,
             userID: old.credential.userID,
             providerID: old.providerID, details: ["credential_id": old.credential.id.json])
-        let isGone = try await write { transaction -> Bool in
+        let isGone = try await write(in: .app(app.id)) { transaction -> Bool in
             if let renewed,
                 try transaction.updateCredential(renewed, expectedVersion: old.credential.version, now: time)
             {
@@ -176,7 +178,7 @@ extension Vault {
     private func markDead(_ record: CredentialRecord, reason: String) async throws {
         let time = now()
         let auditKey = auditKey
-        let isDead = try await write { transaction in
+        let isDead = try await write(in: .app(record.credential.appID)) { transaction in
             guard
                 try transaction.markCredentialDead(
                     record.credential.id, expectedVersion: record.credential.version, now: time)

@@ -120,7 +120,7 @@ extension Vault {
             entry.details["missing_scopes"] = refusal?.members["missing"]
             let refused = entry
             let auditKey = auditKey
-            try await write { try $0.appendAudit(refused, key: auditKey) }
+            try await write(in: WriteScope(of: refused)) { try $0.appendAudit(refused, key: auditKey) }
             throw error
         }
     }
@@ -231,7 +231,7 @@ extension Vault {
         }
         let token = try openAccessToken(record)
         let time = now()
-        let outcome = try await write { transaction -> Outcome in
+        let outcome = try await write(in: .app(use.appID)) { transaction -> Outcome in
             var entry = entry
             let (facts, counters) = try releaseFacts(use, in: transaction)
             let decision = ReleaseDecision.decide(facts)

@@ -93,7 +93,7 @@ extension Vault {
             expiresAt: time.adding(seconds: Limits.signInSessionSeconds))
         let auditKey = auditKey
         let entry = caller.entry("sign_in.opened", .none, at: time)
-        try await write { transaction in
+        try await write(in: .app(caller.appID)) { transaction in
             try transaction.insertSignInSession(session)
             try transaction.appendAudit(entry, key: auditKey)
         }

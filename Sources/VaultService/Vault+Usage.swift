@@ -142,6 +142,10 @@ extension Vault {
     /// go are committed together.
     package func countUsage() async throws {
         guard try read({ try $0.hasUsageToCount() }) else { return }
+        _ = try await ifFree("usage", countWaitingUsage)
+    }
+
+    private func countWaitingUsage() async throws {
         while try await write({ try $0.countUsage(recordsMax: Limits.usageRecordsAtOnce) })
             == Limits.usageRecordsAtOnce
         {

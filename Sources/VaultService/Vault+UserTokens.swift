@@ -103,7 +103,7 @@ extension Vault {
             if isUnchanged, provider.claimsLockedAt != nil { return record }
         }
         let auditKey = auditKey
-        let outcome = try await write { transaction -> Result<UserRecord, VaultError> in
+        let outcome = try await write(in: .app(provider.appID)) { transaction -> Result<UserRecord, VaultError> in
             // The mapping may have been edited between verification and now: of two racing orders one must win whole.
             guard let current = try transaction.identityProvider(appID: provider.appID), current.id == provider.id,
                 current.claims == provider.claims

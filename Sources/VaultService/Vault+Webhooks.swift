@@ -113,7 +113,7 @@ extension Vault {
         while !rest.isEmpty {
             let part = rest.prefix(Limits.webhookEventsPerTransaction)
             rest = rest.dropFirst(part.count)
-            let outcomes = try await write { transaction in
+            let outcomes = try await write(in: .app(app.id)) { transaction in
                 let provider = try Self.stillTrusted(provider, in: transaction)
                 return try part.map {
                     try self.apply($0, provider: provider, app: app, origin: origin, in: transaction)
@@ -128,7 +128,7 @@ extension Vault {
     /// What is no event is on the log as well, by its digest: somebody who looks for a missing event finds it there.
     private func logInvalid(_ items: [String], provider: IdentityProviderRecord) async throws {
         let time = now()
-        try await write { transaction in
+        try await write(in: .app(provider.appID)) { transaction in
             for item in items.prefix(Limits.webhookInvalidItemsLogged) {
                 try transaction.insertDelivery(
                     DeliveryRecord(

@@ -48,9 +48,7 @@ package struct Vault: Sendable {
     let keySets: KeySetCache
     let refreshes: RefreshFlights
     let policyCache: PolicyCache
-    let revocationLanes: Lanes<ProviderOfApp>
     let revocationSignal: WorkSignal
-    let auditLanes: Lanes<AuditStreamID>
     package let metrics: VaultMetrics
     let keyDestructions: KeyDestructions
     let spareRevocationKey: SpareKey
@@ -72,13 +70,11 @@ package struct Vault: Sendable {
         self.now = now
         self.logger = logger
         keySets = KeySetCache(send: send)
-        refreshes = RefreshFlights()
+        refreshes = RefreshFlights(executor: store.executor)
         policyCache = PolicyCache()
-        revocationLanes = Lanes<ProviderOfApp>()
         revocationSignal = WorkSignal()
-        auditLanes = Lanes()
         metrics = VaultMetrics()
-        keyDestructions = KeyDestructions()
+        keyDestructions = KeyDestructions(executor: store.executor)
         spareRevocationKey = SpareKey()
         passwordDesk = PasswordDesk(
             limit: Limits.passwordsWaitingMax, limitPerNetwork: Limits.passwordsWaitingOfNetworkMax)
@@ -88,6 +84,9 @@ package struct Vault: Sendable {
     }
 
     var discovery: IdentityProviderDiscovery { IdentityProviderDiscovery(send: send) }
+
+    /// Where tasks run that read the database, when reads may block.
+    package var executor: BlockingExecutor? { store.executor }
 
     /// Whether database and keys are usable.
     package func isReady() -> Bool {
@@ -109,18 +108,35 @@ package struct Vault: Sendable {
 
     package var currentTime: Instant { now() }
 
+    /// Runs `body` if no node does what `name` stands for; `nil` when one does.
+    func ifFree<Result>(_ name: String, _ body: () async throws -> Result) async throws -> Result? {
+        guard try store.leases.take(name) else { return nil }
+        defer { store.leases.giveBack(name) }
+        return try await body()
+    }
+
+    /// Runs `body` after whoever does what `name` stands for, on any node.
+    func inTurn<Result>(_ name: String, _ body: () async throws -> Result) async throws -> Result {
+        while true {
+            if let result = try await ifFree(name, body) { return result }
+            try await Task.sleep(for: Limits.turnPause)
+        }
+    }
+
     // MARK: Writing with a record
 
     /// Commits `body` and turns a failing database into the one answer for it: nothing released.
-    func write<Result: Sendable>(_ body: @escaping @Sendable (Transaction) throws -> Result) async throws -> Result {
+    func write<Result: Sendable>(
+        in scope: WriteScope = .everything, _ body: @escaping @Sendable (Transaction) throws -> Result
+    ) async throws -> Result {
         do {
-            return try await store.write(body)
+            return try await store.write(in: scope, body)
         } catch let error as StoreError {
             throw Self.unavailable(error)
         }
     }
 
-    func read<Result>(_ body: (Transaction) throws -> Result) throws -> Result {
+    func read<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
         do {
             return try store.read(body)
         } catch let error as StoreError {

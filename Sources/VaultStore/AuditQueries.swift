@@ -166,6 +166,7 @@ extension Transaction {
     /// Appends the entry; it is durable when the transaction is. A head that this installation did not write is never
     /// built upon: signing what comes after it would make it look right.
     package func appendAudit(_ entry: AuditEntry, key: DigestKey) throws {
+        guard scope.covers(entry.appID) else { throw ScopeExceeded() }
         let chain = AuditChain(entry.appID)
         var ends =
             try auditEnds(chain, key: key)

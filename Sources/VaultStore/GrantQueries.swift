@@ -130,6 +130,10 @@ extension Grant {
 }
 
 extension Transaction {
+    package func credentialIDs(limit: Int) throws -> [CredentialID] {
+        try rows("SELECT id FROM credentials ORDER BY id LIMIT ?1", limit).map { try $0.id("id") }
+    }
+
     package func insertGrant(_ grant: Grant, accountID: String?) throws {
         try execute(
             """

@@ -15,10 +15,16 @@ package enum KeyStoreError: Error, Sendable, Equatable {
 }
 
 package struct KeyStore: Sendable {
-    private let engine: SQLiteEngine
+    let engine: any Engine
     private let masterKey: MasterKey
 
-    private static let migrations = [
+    /// Where it is on PostgreSQL, so that it can be left out of a backup of the database.
+    static let schema = "sallyport_keys"
+
+    /// In the order in which rows can be inserted.
+    static let tables = ["installation", "data_keys", "system_keys", "signing_keys", "ended_users", "audit_anchors"]
+
+    static let migrations = [
         Schema.Migration(
             name: "keys-0001",
             statements: [
@@ -66,11 +72,19 @@ package struct KeyStore: Sendable {
     ]
 
     /// Opens or creates the store and proves that the master key fits.
-    package init(sqlitePath: String, masterKey: MasterKey) throws {
-        engine = try SQLiteEngine(path: sqlitePath)
-        self.masterKey = masterKey
+    ///
+    /// - Parameter masterKey: reads the key, or makes one where the store has nothing yet. A store without its key must never
+    ///   get a new one: everything in it would be lost silently.
+    package init(_ address: DatabaseAddress, masterKey: (_ isNew: Bool) throws -> MasterKey) throws {
+        engine = try address.open(schema: Self.schema)
         try engine.migrate(Self.migrations)
+        let isNew = try engine.read { try $0.row("SELECT 1 AS found FROM system_keys LIMIT 1") == nil }
+        self.masterKey = try masterKey(isNew)
         _ = try systemKey("check")
+    }
+
+    package init(_ address: DatabaseAddress, masterKey: MasterKey) throws {
+        try self.init(address) { _ in masterKey }
     }
 
     /// Throws unless the store and the master key are usable. Reads only.
@@ -123,7 +137,7 @@ package struct KeyStore: Sendable {
     /// Destroys keys, and remembers users who were ended. Idempotent.
     package func carryOut(_ destructions: PendingDestructions) async throws {
         guard !destructions.isEmpty else { return }
-        try await engine.writeAndCheckpoint { transaction in
+        try await engine.writeAndErase { transaction in
             for id in destructions.keys { try transaction.execute("DELETE FROM data_keys WHERE id = ?1", id) }
             for user in destructions.users {
                 try transaction.execute(
@@ -190,7 +204,7 @@ package struct KeyStore: Sendable {
 
     /// Destroys the private half.
     package func retireSigningKey(_ id: String) async throws {
-        try await engine.writeAndCheckpoint {
+        try await engine.writeAndErase {
             _ = try $0.execute("UPDATE signing_keys SET wrapped = NULL WHERE id = ?1", id)
         }
     }
@@ -201,8 +215,9 @@ package struct KeyStore: Sendable {
         try engine.read { try $0.row("SELECT id FROM installation")?.text("id") }
     }
 
-    package func setInstallationID(_ id: String) throws {
-        _ = try engine.writeNow { try $0.execute("INSERT INTO installation (id) VALUES (?1)", id) }
+    /// The id that the key store has, which is `id` when it has none yet.
+    package func installationID(orSet id: String) throws -> String {
+        try engine.writeNow { try $0.installationID(orSet: id) }
     }
 
     /// Places that the audit chains have had.
@@ -233,8 +248,14 @@ package struct KeyStore: Sendable {
         }
     }
 
-    package func dataKeyIDs(purpose: String) throws -> [DataKeyID] {
-        try engine.read { try $0.rows("SELECT id FROM data_keys WHERE purpose = ?1", purpose).map { try $0.id("id") } }
+    package func dataKeyIDs(purpose: String, createdBefore time: Instant? = nil) throws -> [DataKeyID] {
+        try engine.read {
+            try $0.rows(
+                "SELECT id FROM data_keys WHERE purpose = ?1 AND (?2 IS NULL OR created_at < ?2)", purpose, time
+            ).map {
+                try $0.id("id")
+            }
+        }
     }
 
     package func close() throws { try engine.close() }

@@ -16,7 +16,7 @@ extension Transaction {
     package func queueFigures() throws -> QueueFigures {
         let lags = try row(
             """
-            SELECT sum(audit_heads.sequence - audit_streams.sent_sequence) AS total,
+            SELECT CAST(sum(audit_heads.sequence - audit_streams.sent_sequence) AS BIGINT) AS total,
                 max(audit_heads.sequence - audit_streams.sent_sequence) AS longest
             FROM audit_streams JOIN audit_heads ON audit_heads.chain = audit_streams.app_id
             """)

@@ -1,25 +1,18 @@
-import Dispatch
 import Foundation
 import GRDB
-import Synchronization
-import VaultAPI
 
-// SQLite's own ways: opening, pragmas, checkpoints, group commit. WAL with synchronous FULL: a commit that was
+// SQLite's own ways: opening, pragmas, checkpoints. WAL with synchronous FULL: a commit that was
 // acknowledged survives a power cut.
 
-/// An open transaction. SQL is written with parameters `?1`, `?2`, … and in what both engines understand.
-package struct Transaction {
-    fileprivate let connection: Database
+/// The statements of one SQLite connection.
+private struct SQLiteStatements: StatementRunner {
+    let connection: Database
 
-    package func rows(_ sql: String, _ arguments: (any SQLBindable)...) throws -> [Row] {
-        try rows(sql, arguments: arguments)
-    }
-
-    package func rows(_ sql: String, arguments: [any SQLBindable]) throws -> [Row] {
-        try Self.translatingErrors {
+    func rows(_ sql: String, _ arguments: [SQLValue]) throws -> [Row] {
+        try SQLiteEngine.translatingErrors {
             let statement = try connection.cachedStatement(sql: sql)
             let columns = statement.columnNames
-            let cursor = try GRDB.Row.fetchCursor(statement, arguments: try Self.bind(arguments))
+            let cursor = try GRDB.Row.fetchCursor(statement, arguments: Self.bind(arguments))
             var rows: [Row] = []
             while let row = try cursor.next() {
                 rows.append(Row(columns: columns, values: row.databaseValues.map(Self.value)))
@@ -28,61 +21,83 @@ package struct Transaction {
         }
     }
 
-    package func row(_ sql: String, _ arguments: (any SQLBindable)...) throws -> Row? {
-        try Self.translatingErrors {
+    func firstRow(_ sql: String, _ arguments: [SQLValue]) throws -> Row? {
+        try SQLiteEngine.translatingErrors {
             let statement = try connection.cachedStatement(sql: sql)
-            guard let row = try GRDB.Row.fetchOne(statement, arguments: try Self.bind(arguments)) else { return nil }
+            guard let row = try GRDB.Row.fetchOne(statement, arguments: Self.bind(arguments)) else { return nil }
             return Row(columns: statement.columnNames, values: row.databaseValues.map(Self.value))
         }
     }
 
-    /// The number of rows changed: “the delete returned one row” is how single use is decided.
-    @discardableResult
-    package func execute(_ sql: String, _ arguments: (any SQLBindable)...) throws -> Int {
-        try Self.translatingErrors {
-            try connection.cachedStatement(sql: sql).execute(arguments: try Self.bind(arguments))
+    func execute(_ sql: String, _ arguments: [SQLValue]) throws -> Int {
+        try SQLiteEngine.translatingErrors {
+            try connection.cachedStatement(sql: sql).execute(arguments: Self.bind(arguments))
             return connection.changesCount
         }
     }
 
-    private static func bind(_ arguments: [any SQLBindable]) throws -> StatementArguments {
+    func savepoint(_ body: () throws -> Void) throws {
+        try SQLiteEngine.translatingErrors {
+            try connection.inSavepoint {
+                try body()
+                return .commit
+            }
+        }
+    }
+
+    func pages(of table: String, rows: Int, _ body: ([Row]) throws -> Void) throws {
+        var last: Int64 = 0
+        while true {
+            let page = try self.rows(
+                "SELECT rowid AS row_number, * FROM \(table) WHERE rowid > ?1 ORDER BY rowid LIMIT ?2",
+                [.integer(last), .integer(Int64(rows))])
+            guard let end = page.last else { return }
+            last = try end.integer("row_number")
+            try body(page.map { Row(columns: Array($0.columns.dropFirst()), values: Array($0.values.dropFirst())) })
+        }
+    }
+
+    func insert(_ rows: [Row], into table: String) throws {
+        for row in rows {
+            let places = (1...row.columns.count).map { "?\($0)" }.joined(separator: ", ")
+            let columns = row.columns.joined(separator: ", ")
+            _ = try execute("INSERT INTO \(table) (\(columns)) VALUES (\(places))", row.values)
+        }
+    }
+
+    /// SQLite looks for the greatest itself.
+    func continueNumbers() {}
+
+    private static func bind(_ arguments: [SQLValue]) -> StatementArguments {
         StatementArguments(
-            try arguments.map { argument -> DatabaseValue in
-                switch argument.sqlValue {
-                case .null: return .null
-                case .integer(let integer): return integer.databaseValue
-                case .text(let text):
-                    // The engines end a text at NUL, and would keep another one than was meant.
-                    guard !text.utf8.contains(0) else { throw StoreError.constraint("a text holds NUL") }
-                    return text.databaseValue
-                case .blob(let bytes): return Data(bytes).databaseValue
+            arguments.map { argument -> DatabaseValue in
+                switch argument {
+                case .null: .null
+                case .integer(let integer): integer.databaseValue
+                case .text(let text): text.databaseValue
+                case .blob(let bytes): Data(bytes).databaseValue
                 }
             })
     }
 
     private static func value(_ value: DatabaseValue) -> SQLValue {
         switch value.storage {
-        case .null: .null
+        case .null: .null(.text)
         case .int64(let integer): .integer(integer)
         case .double(let double): .text(String(double))
         case .string(let text): .text(text)
         case .blob(let data): .blob(Array(data))
         }
     }
-
-    fileprivate static func translatingErrors<Result>(_ body: () throws -> Result) throws -> Result {
-        do {
-            return try body()
-        } catch let error as DatabaseError {
-            // The message of a constraint names the table and column; statements and arguments stay out.
-            if error.resultCode == .SQLITE_CONSTRAINT { throw StoreError.constraint(error.message ?? "") }
-            throw StoreError.unavailable("SQLite \(error.extendedResultCode.rawValue)")
-        }
-    }
 }
 
 /// One SQLite file with its readers and its one writer.
-struct SQLiteEngine: Sendable {
+struct SQLiteEngine: Engine {
+    /// A local read takes microseconds.
+    var executor: BlockingExecutor? { nil }
+    var isShared: Bool { false }
+    let leases = Leases(connect: nil)
+
     private let pool: DatabasePool
     private let commits: CommitQueue
 
@@ -111,7 +126,32 @@ struct SQLiteEngine: Sendable {
         } catch let error as DatabaseError {
             throw StoreError.unavailable("SQLite \(error.extendedResultCode.rawValue)")
         }
-        commits = CommitQueue(pool: pool)
+        commits = CommitQueue(label: "sallyport.store.writer") { [pool] batch in
+            try Self.translatingErrors { try Self.commit(batch, on: pool) }
+        }
+    }
+
+    private static func commit(_ batch: [any PendingCommit], on pool: DatabasePool) throws {
+        try pool.writeWithoutTransaction { database in
+            try database.inTransaction(.immediate) {
+                for job in batch {
+                    job.run(by: SQLiteStatements(connection: database))
+                    // A full disk makes SQLite roll back everything by itself: nobody of this batch may hear “done”.
+                    guard database.isInsideTransaction else { throw StoreError.unavailable("transaction lost") }
+                }
+                return .commit
+            }
+        }
+    }
+
+    fileprivate static func translatingErrors<Result>(_ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch let error as DatabaseError {
+            // The message of a constraint names the table and column; statements and arguments stay out.
+            if error.resultCode == .SQLITE_CONSTRAINT { throw StoreError.constraint(error.message ?? "") }
+            throw StoreError.unavailable("SQLite \(error.extendedResultCode.rawValue)")
+        }
     }
 
     /// SQLite gives its log the mode of the database file, so that the file has to be private before it is opened. One that
@@ -125,37 +165,45 @@ struct SQLiteEngine: Sendable {
         }
     }
 
-    func read<Result>(_ body: (Transaction) throws -> Result) throws -> Result {
-        try Transaction.translatingErrors { try pool.read { try body(Transaction(connection: $0)) } }
+    func read<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
+        try Self.translatingErrors { try pool.read { try body(Self.transaction($0)) } }
     }
 
-    func write<Result: Sendable>(_ body: @escaping @Sendable (Transaction) throws -> Result) async throws -> Result {
-        try await withCheckedThrowingContinuation { continuation in
-            commits.enqueue(CommitJob(body: body, continuation: continuation))
-        }
+    func write<Result: Sendable>(_ scope: WriteScope, _ body: @escaping @Sendable (Transaction) throws -> Result)
+        async throws -> Result
+    {
+        try await commits.run(scope, body)
     }
 
-    /// A write on the calling thread: for start-up and for the key store, where nothing else waits.
-    func writeNow<Result>(_ body: (Transaction) throws -> Result) throws -> Result {
-        try Transaction.translatingErrors { try pool.write { try body(Transaction(connection: $0)) } }
+    func writeNow<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
+        try Self.translatingErrors { try pool.write { try body(Self.transaction($0)) } }
     }
 
-    /// A write of its own, after which the write-ahead log holds no earlier page any more. Waits for readers as long as for
-    /// writers.
-    func writeAndCheckpoint(_ body: @escaping @Sendable (Transaction) throws -> Void) async throws {
-        try await onWriterQueue {
+    func writeAtLength<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result { try writeNow(body) }
+
+    func isNew() throws -> Bool {
+        try read { try $0.row("SELECT 1 AS found FROM sqlite_master WHERE name = 'schema_migrations'") == nil }
+    }
+
+    private static func transaction(_ connection: Database) -> Transaction {
+        Transaction(statements: SQLiteStatements(connection: connection), scope: .everything)
+    }
+
+    /// The write-ahead log holds no earlier page any more afterwards. Waits for readers as long as for writers.
+    func writeAndErase(_ body: @escaping @Sendable (Transaction) throws -> Void) async throws {
+        try await commits.between {
             try writeNow(body)
             try emptyLog(waiting: Self.busyMillisecondsMax)
         }
     }
 
     /// Waits for readers only shortly, because all writes wait meanwhile.
-    func checkpoint() async throws {
-        try await onWriterQueue { try emptyLog(waiting: Self.checkpointMillisecondsMax) }
+    func erase() async throws {
+        try await commits.between { try emptyLog(waiting: Self.checkpointMillisecondsMax) }
     }
 
     private func emptyLog(waiting milliseconds: Int) throws {
-        try Transaction.translatingErrors {
+        try Self.translatingErrors {
             try pool.writeWithoutTransaction { database in
                 try database.execute(sql: "PRAGMA busy_timeout = \(milliseconds)")
                 let result = Result { try database.checkpoint(.truncate) }
@@ -165,14 +213,8 @@ struct SQLiteEngine: Sendable {
         }
     }
 
-    private func onWriterQueue(_ work: @escaping @Sendable () throws -> Void) async throws {
-        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-            commits.queue.async { continuation.resume(with: Result { try work() }) }
-        }
-    }
-
     func settings() throws -> [String: String] {
-        try Transaction.translatingErrors {
+        try Self.translatingErrors {
             try pool.writeWithoutTransaction { database in
                 var settings: [String: String] = [:]
                 for name in ["journal_mode", "synchronous", "foreign_keys", "secure_delete", "temp_store"] {
@@ -183,127 +225,9 @@ struct SQLiteEngine: Sendable {
         }
     }
 
-    /// Applies, in order and in one transaction, the migrations this file has not seen.
     func migrate(_ migrations: [Schema.Migration]) throws {
-        try writeNow { transaction in
-            try transaction.execute(
-                "CREATE TABLE IF NOT EXISTS schema_migrations (name TEXT PRIMARY KEY NOT NULL) STRICT")
-            let applied = Set(try transaction.rows("SELECT name FROM schema_migrations").map { try $0.text("name") })
-            for migration in migrations where !applied.contains(migration.name) {
-                for statement in migration.statements { try transaction.execute(statement) }
-                try transaction.execute("INSERT INTO schema_migrations (name) VALUES (?1)", migration.name)
-            }
-        }
+        try writeNow { try Schema.apply(migrations, in: $0) { $0 } }
     }
 
     func close() throws { try pool.close() }
-}
-
-// MARK: - Group commit
-
-private protocol PendingCommit: Sendable {
-    func run(in transaction: Transaction)
-    func finish(commitError: (any Error)?)
-}
-
-/// One caller's transaction, waiting for the commit that carries it.
-private final class CommitJob<Outcome: Sendable>: PendingCommit {
-    private let body: @Sendable (Transaction) throws -> Outcome
-    private let continuation: CheckedContinuation<Outcome, any Error>
-    private let outcome = Mutex<Result<Outcome, any Error>?>(nil)
-
-    init(
-        body: @escaping @Sendable (Transaction) throws -> Outcome, continuation: CheckedContinuation<Outcome, any Error>
-    ) {
-        self.body = body
-        self.continuation = continuation
-    }
-
-    func run(in transaction: Transaction) {
-        let result = Result {
-            try Transaction.translatingErrors {
-                var value: Outcome?
-                try transaction.connection.inSavepoint {
-                    value = try body(transaction)
-                    return .commit
-                }
-                guard let value else { throw StoreError.unavailable("savepoint without a result") }
-                return value
-            }
-        }
-        outcome.withLock { $0 = result }
-    }
-
-    func finish(commitError: (any Error)?) {
-        if let commitError {
-            continuation.resume(throwing: commitError)
-        } else {
-            continuation.resume(
-                with: outcome.withLock { $0 } ?? .failure(StoreError.unavailable("the transaction did not run")))
-        }
-    }
-}
-
-/// Runs what arrived meanwhile as one transaction with a savepoint each, commits once, then answers everybody.
-private final class CommitQueue: Sendable {
-    private struct State {
-        var jobs: [any PendingCommit] = []
-        var isDraining = false
-    }
-
-    /// Jobs of one commit: bounds how long the first waits for the last.
-    private static let batchMax = 256
-
-    let queue = DispatchQueue(label: "sallyport.store.writer", qos: .userInitiated)
-    private let pool: DatabasePool
-    private let state = Mutex(State())
-
-    init(pool: DatabasePool) { self.pool = pool }
-
-    func enqueue(_ job: any PendingCommit) {
-        let mustStart = state.withLock { state in
-            state.jobs.append(job)
-            defer { state.isDraining = true }
-            return !state.isDraining
-        }
-        if mustStart { queue.async { self.drain() } }
-    }
-
-    /// One batch, then whatever else waits for the writer: a checkpoint must not starve under load.
-    private func drain() {
-        guard let batch = nextBatch() else { return }
-        var commitError: (any Error)?
-        do {
-            try Transaction.translatingErrors { try commit(batch) }
-        } catch {
-            commitError = error
-        }
-        for job in batch { job.finish(commitError: commitError) }
-        queue.async { self.drain() }
-    }
-
-    private func nextBatch() -> [any PendingCommit]? {
-        state.withLock { state in
-            guard !state.jobs.isEmpty else {
-                state.isDraining = false
-                return nil
-            }
-            let batch = Array(state.jobs.prefix(Self.batchMax))
-            state.jobs.removeFirst(batch.count)
-            return batch
-        }
-    }
-
-    private func commit(_ batch: [any PendingCommit]) throws {
-        try pool.writeWithoutTransaction { database in
-            try database.inTransaction(.immediate) {
-                for job in batch {
-                    job.run(in: Transaction(connection: database))
-                    // A full disk makes SQLite roll back everything by itself: nobody of this batch may hear “done”.
-                    guard database.isInsideTransaction else { throw StoreError.unavailable("transaction lost") }
-                }
-                return .commit
-            }
-        }
-    }
 }

@@ -6,6 +6,32 @@ enum Schema {
     struct Migration {
         let name: String
         let statements: [String]
+        /// Whether programs that do not know it can no longer work on the database. A change is made in two versions: one adds
+        /// what is new, the next removes what is old, so that nodes of two neighbouring versions work side by side.
+        var excludesOlder = false
+    }
+
+    /// Applies, in order, the migrations that the database has not seen.
+    ///
+    /// - Parameter translate: makes a statement of what is written here one of the engine.
+    static func apply(_ migrations: [Migration], in transaction: Transaction, translate: (String) -> String) throws {
+        for table in ["schema_migrations", "schema_needs"] {
+            try transaction.execute(
+                translate("CREATE TABLE IF NOT EXISTS \(table) (name TEXT PRIMARY KEY NOT NULL) STRICT"))
+        }
+        func names(_ table: String) throws -> Set<String> {
+            Set(try transaction.rows("SELECT name FROM \(table)").map { try $0.text("name") })
+        }
+        guard try names("schema_needs").isSubset(of: migrations.map(\.name)) else {
+            throw StoreError.unavailable("it belongs to a newer version, and this one cannot work on it")
+        }
+        let applied = try names("schema_migrations")
+        for migration in migrations where !applied.contains(migration.name) {
+            for statement in migration.statements { try transaction.execute(translate(statement)) }
+            try transaction.execute("INSERT INTO schema_migrations (name) VALUES (?1)", migration.name)
+            guard migration.excludesOlder else { continue }
+            try transaction.execute("INSERT INTO schema_needs (name) VALUES (?1)", migration.name)
+        }
     }
 
     static let migrations = [
@@ -21,6 +47,18 @@ enum Schema {
         Migration(name: "0010-policies", statements: policies),
         Migration(name: "0011-audit-chains", statements: auditChains),
         Migration(name: "0012-portal", statements: portal + connectSignIn),
+    ]
+
+    /// Every table, in an order in which rows can be inserted: what they refer to comes first.
+    static let tables = [
+        "installation", "organizations", "operators", "operator_identities", "memberships", "invitations",
+        "personal_access_tokens", "setup_addresses", "portal_sessions", "portal_sign_ins", "sign_in_failures", "apps",
+        "app_logos", "api_keys", "request_nonces", "actors", "rate_counters", "rate_uses", "identity_providers",
+        "users",
+        "user_subjects", "user_endings", "webhook_deliveries", "oauth_providers", "managed_secrets", "credentials",
+        "grants", "policies", "deprovisionings", "revocations", "key_destructions", "open_uses", "connect_sessions",
+        "connect_attempts", "sign_in_sessions", "sign_in_attempts", "wallet_sessions", "audit_records", "audit_heads",
+        "audit_checkpoints", "audit_streams", "usage_figures", "usage_progress",
     ]
 
     private static let accounts = [

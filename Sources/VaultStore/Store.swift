@@ -1,8 +1,8 @@
 import Foundation
 import VaultAPI
 
-// The database: one schema and one SQL text. This file and those named after nouns know no engine; what SQLite does its
-// own way sits in SQLiteEngine.swift. Functions on an open `Transaction` are synchronous, and the caller owns its
+// The database: one schema and one SQL text. This file and those named after nouns know no engine; what SQLite and PostgreSQL
+// do their own ways sits in SQLiteEngine.swift and in the files named after PostgreSQL. Functions on an open `Transaction` are synchronous, and the caller owns its
 // borders, because only the caller knows the invariant.
 
 package enum StoreError: Error, Sendable, Equatable {
@@ -16,32 +16,46 @@ package enum StoreError: Error, Sendable, Equatable {
 
 /// The main database of an installation.
 package struct Store: Sendable {
-    private let engine: SQLiteEngine
+    let engine: any Engine
 
-    /// Opens or creates the database and brings its schema up to date.
-    package init(sqlitePath: String) throws {
-        engine = try SQLiteEngine(path: sqlitePath)
+    /// Opens the database and brings its schema up to date.
+    ///
+    /// - Parameter creating: whether one that has no schema yet is taken for a new one.
+    package init(_ address: DatabaseAddress, creating: Bool = true) throws {
+        engine = try address.open(schema: nil)
+        guard try creating || !engine.isNew() else { throw StoreError.unavailable("it holds no installation") }
         try engine.migrate(Schema.migrations)
     }
 
-    /// Runs `body` on one committed state. Blocks for the microseconds of a local read.
-    package func read<Result>(_ body: (Transaction) throws -> Result) throws -> Result { try engine.read(body) }
+    /// Where tasks run that read here, when reads may block for longer than a task may hold a thread of everybody's.
+    package var executor: BlockingExecutor? { engine.executor }
 
-    /// Runs `body` in a transaction of its own and returns once it is durable.
+    /// Runs `body` on one committed state. Blocks: for the microseconds of a local read, or for a round trip to a server.
+    package func read<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
+        try engine.read(body)
+    }
+
+    /// Runs `body` in a transaction of its own and returns once it is durable. Nothing in `scope` is changed by anybody else
+    /// meanwhile, on no node, so that what `body` reads there holds until it is committed.
     ///
     /// Transactions that arrive together are committed together; each keeps its own all-or-nothing. A throw rolls
     /// `body` back, and only it: what must outlive a refusal is returned, then thrown.
-    package func write<Result: Sendable>(_ body: @escaping @Sendable (Transaction) throws -> Result) async throws
-        -> Result
-    {
-        try await engine.write(body)
+    package func write<Result: Sendable>(
+        in scope: WriteScope = .everything, _ body: @escaping @Sendable (Transaction) throws -> Result
+    ) async throws -> Result {
+        try await engine.write(scope, body)
     }
 
-    /// Copies what is in the write-ahead log into the database file and empties the log, so that overwritten pages
-    /// exist in no file any more.
-    package func checkpoint() async throws { try await engine.checkpoint() }
+    /// What one of the nodes does at a time.
+    package var leases: Leases { engine.leases }
 
-    /// Facts for the start-up log and the tests: journal mode, synchronous level, foreign keys, secure delete.
+    /// Whether other nodes serve from the same database.
+    package var isShared: Bool { engine.isShared }
+
+    /// Erases what was overwritten or deleted, as far as the engine can: on SQLite, no file holds it any more.
+    package func erase() async throws { try await engine.erase() }
+
+    /// Facts for the start-up log and the tests, such as SQLite's journal mode and synchronous level.
     package func settings() throws -> [String: String] { try engine.settings() }
 
     package func close() throws { try engine.close() }
@@ -52,8 +66,9 @@ package struct Store: Sendable {
         try engine.read { try $0.row("SELECT id FROM installation")?.text("id") }
     }
 
-    package func setInstallationID(_ id: String) throws {
-        _ = try engine.writeNow { try $0.execute("INSERT INTO installation (id) VALUES (?1)", id) }
+    /// The id that the database has, which is `id` when it has none yet.
+    package func installationID(orSet id: String) throws -> String {
+        try engine.writeNow { try $0.installationID(orSet: id) }
     }
 
     /// Whether nobody has used the database yet.
@@ -62,10 +77,23 @@ package struct Store: Sendable {
     }
 }
 
+extension Transaction {
+    func installationID(orSet id: String) throws -> String {
+        if let known = try row("SELECT id FROM installation")?.text("id") { return known }
+        try execute("INSERT INTO installation (id) VALUES (?1)", id)
+        return id
+    }
+}
+
 // MARK: - Values
 
+package enum SQLType: Sendable {
+    case integer, text, blob
+}
+
 package enum SQLValue: Sendable, Equatable {
-    case null
+    /// Of what is absent: PostgreSQL wants to know it.
+    case null(SQLType)
     case integer(Int64)
     case text(String)
     case blob([UInt8])
@@ -73,20 +101,31 @@ package enum SQLValue: Sendable, Equatable {
 
 /// What can stand for a numbered parameter.
 package protocol SQLBindable: Sendable {
+    static var sqlType: SQLType { get }
     var sqlValue: SQLValue { get }
 }
 
-extension SQLValue: SQLBindable { package var sqlValue: SQLValue { self } }
+extension SQLBindable { package static var sqlType: SQLType { .text } }
+
 extension String: SQLBindable { package var sqlValue: SQLValue { .text(self) } }
-extension Int: SQLBindable { package var sqlValue: SQLValue { .integer(Int64(self)) } }
-extension Int64: SQLBindable { package var sqlValue: SQLValue { .integer(self) } }
-extension Bool: SQLBindable { package var sqlValue: SQLValue { .integer(self ? 1 : 0) } }
-extension Instant: SQLBindable { package var sqlValue: SQLValue { .integer(milliseconds) } }
 extension Identifier: SQLBindable { package var sqlValue: SQLValue { .text(text) } }
 extension JSON: SQLBindable { package var sqlValue: SQLValue { .text(text) } }
-extension [UInt8]: SQLBindable { package var sqlValue: SQLValue { .blob(self) } }
+
+package protocol SQLInteger: SQLBindable {}
+extension SQLInteger { package static var sqlType: SQLType { .integer } }
+extension Int: SQLInteger { package var sqlValue: SQLValue { .integer(Int64(self)) } }
+extension Int64: SQLInteger { package var sqlValue: SQLValue { .integer(self) } }
+extension Bool: SQLInteger { package var sqlValue: SQLValue { .integer(self ? 1 : 0) } }
+extension Instant: SQLInteger { package var sqlValue: SQLValue { .integer(milliseconds) } }
+
+extension [UInt8]: SQLBindable {
+    package static var sqlType: SQLType { .blob }
+    package var sqlValue: SQLValue { .blob(self) }
+}
+
 extension Optional: SQLBindable where Wrapped: SQLBindable {
-    package var sqlValue: SQLValue { map(\.sqlValue) ?? .null }
+    package static var sqlType: SQLType { Wrapped.sqlType }
+    package var sqlValue: SQLValue { map(\.sqlValue) ?? .null(Wrapped.sqlType) }
 }
 
 /// One row of an answer.

@@ -30,7 +30,7 @@ struct RateCounterTests {
         arguments: [1, 3, 7] as [Int64])
     func everyWindow(limit: Int64) async throws {
         try await TemporaryFolder.use { folder in
-            let store = try Store(sqlitePath: folder + "/vault.db")
+            let store = try Store(TestDatabase.address(in: folder))
             let counter = Self.counter(limit)
             var now = Self.start
             var allowed: [Instant] = []
@@ -58,7 +58,7 @@ struct RateCounterTests {
     @Test("attack 85: a burst at the edge of a window is not twice the limit")
     func edge() async throws {
         try await TemporaryFolder.use { folder in
-            let store = try Store(sqlitePath: folder + "/vault.db")
+            let store = try Store(TestDatabase.address(in: folder))
             let counter = Self.counter(5, seconds: 60)
             var allowed = 0
             for milliseconds in [59_900, 59_950, 60_000, 60_050, 60_100] as [Int64] {
@@ -75,7 +75,7 @@ struct RateCounterTests {
     func parallel() async throws {
         try await TemporaryFolder.use { folder in
             let path = folder + "/vault.db"
-            let store = try Store(sqlitePath: path)
+            let store = try Store(.sqlite(path: path))
             let counter = Self.counter(100)
             let allowed = try await withThrowingTaskGroup(of: Bool.self) { group in
                 for number in 0..<1000 {
@@ -87,7 +87,7 @@ struct RateCounterTests {
             }
             #expect(allowed == 100)
             try store.close()
-            let reopened = try Store(sqlitePath: path)
+            let reopened = try Store(.sqlite(path: path))
             #expect(try await !Self.use(reopened, counter, at: Self.start.adding(seconds: 9)).isCounted)
             #expect(try await Self.use(reopened, counter, at: Self.start.adding(seconds: 11)).isCounted)
         }
@@ -96,7 +96,7 @@ struct RateCounterTests {
     @Test("attack 85: a clock that is set back opens nothing, and blocks no longer than one window")
     func clockSetBack() async throws {
         try await TemporaryFolder.use { folder in
-            let store = try Store(sqlitePath: folder + "/vault.db")
+            let store = try Store(TestDatabase.address(in: folder))
             let counter = Self.counter(2)
             let ahead = Self.start.adding(seconds: 86_400 * 365)
             for _ in 0..<2 { #expect(try await Self.use(store, counter, at: ahead).isCounted) }
@@ -110,7 +110,7 @@ struct RateCounterTests {
     @Test("a counter that is used again while its old uses are being forgotten counts what is new")
     func usedWhileForgotten() async throws {
         try await TemporaryFolder.use { folder in
-            let store = try Store(sqlitePath: folder + "/vault.db")
+            let store = try Store(TestDatabase.address(in: folder))
             let counter = Self.counter(5)
             for _ in 0..<5 { #expect(try await Self.use(store, counter, at: Self.start).isCounted) }
             let later = Self.start.adding(seconds: 60)
@@ -124,7 +124,7 @@ struct RateCounterTests {
     @Test("counters are forgotten when their last use has left the window, and not before")
     func forgotten() async throws {
         try await TemporaryFolder.use { folder in
-            let store = try Store(sqlitePath: folder + "/vault.db")
+            let store = try Store(TestDatabase.address(in: folder))
             let counter = Self.counter(1)
             #expect(try await Self.use(store, counter, at: Self.start).isCounted)
             let early = try await store.write {

@@ -12,7 +12,7 @@ struct StoreTests {
     @Test("a database opens in WAL with every commit durable, foreign keys on and no copy of deleted pages")
     func settings() throws {
         try TemporaryFolder.use { folder in
-            let store = try Store(sqlitePath: folder + "/vault.db")
+            let store = try Store(TestDatabase.address(in: folder))
             #expect(
                 try store.settings() == [
                     "journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "secure_delete": "1",
@@ -26,8 +26,8 @@ struct StoreTests {
     @Test("opening twice migrates once, and two handles see one database")
     func migrations() async throws {
         try await TemporaryFolder.use { folder in
-            let first = try Store(sqlitePath: folder + "/vault.db")
-            let second = try Store(sqlitePath: folder + "/vault.db")
+            let first = try Store(TestDatabase.address(in: folder))
+            let second = try Store(TestDatabase.address(in: folder))
             let id = OrganizationID()
             try await first.write { try $0.insertOrganization(id: id, name: "one", now: Instant(seconds: 1)) }
             #expect(
@@ -40,7 +40,7 @@ struct StoreTests {
         "transactions that arrive together keep their own all-or-nothing: a throw undoes its own writes and no others")
     func isolationInABatch() async throws {
         try await TemporaryFolder.use { folder in
-            let store = try Store(sqlitePath: folder + "/vault.db")
+            let store = try Store(TestDatabase.address(in: folder))
             let outcomes = await withTaskGroup(of: Bool.self) { group in
                 for number in 0..<300 {
                     group.addTask {
@@ -67,7 +67,7 @@ struct StoreTests {
     @Test("a constraint of the schema refuses the one write and says which")
     func constraints() async throws {
         try await TemporaryFolder.use { folder in
-            let store = try Store(sqlitePath: folder + "/vault.db")
+            let store = try Store(TestDatabase.address(in: folder))
             let id = OrganizationID()
             try await store.write { try $0.insertOrganization(id: id, name: "one", now: Instant(seconds: 1)) }
             await #expect(throws: StoreError.self) {
@@ -81,10 +81,10 @@ struct StoreTests {
         }
     }
 
-    @Test("what is written is there after the process forgets everything")
+    @Test("what is written is there after the process forgets everything", .enabled(if: TestDatabase.isFile))
     func durability() async throws {
         try await TemporaryFolder.use { folder in
-            let store = try Store(sqlitePath: folder + "/vault.db")
+            let store = try Store(TestDatabase.address(in: folder))
             for number in 0..<10 {
                 try await store.write {
                     try $0.insertOrganization(id: OrganizationID(), name: "\(number)", now: Instant(seconds: 1))
@@ -96,21 +96,21 @@ struct StoreTests {
                 try FileManager.default.copyItem(
                     atPath: folder + "/vault.db" + suffix, toPath: folder + "/crashed/vault.db" + suffix)
             }
-            let reopened = try Store(sqlitePath: folder + "/crashed/vault.db")
+            let reopened = try Store(.sqlite(path: folder + "/crashed/vault.db"))
             #expect(try reopened.read { try $0.rows("SELECT id FROM organizations").count } == 10)
         }
     }
 
-    @Test("what is deleted and checkpointed is in none of the files any more")
+    @Test("what is deleted and erased is in none of the files any more", .enabled(if: TestDatabase.isFile))
     func overwrittenPages() async throws {
         try await TemporaryFolder.use { folder in
-            let store = try Store(sqlitePath: folder + "/vault.db")
+            let store = try Store(TestDatabase.address(in: folder))
             let canary = "canary-" + Hex.encode(RandomBytes.make(16))
             let id = OrganizationID()
             try await store.write { try $0.insertOrganization(id: id, name: canary, now: Instant(seconds: 1)) }
             #expect(try TemporaryFolder.files(folder, hold: canary))
             try await store.write { _ = try $0.execute("DELETE FROM organizations WHERE id = ?1", id) }
-            try await store.checkpoint()
+            try await store.erase()
             #expect(try !TemporaryFolder.files(folder, hold: canary))
         }
     }
@@ -122,9 +122,9 @@ struct KeyStoreTests {
     @Test("a key store opens only with its own master key")
     func wrongMasterKey() throws {
         try TemporaryFolder.use { folder in
-            _ = try KeyStore(sqlitePath: folder + "/keys.db", masterKey: try Self.master())
+            _ = try KeyStore(TestDatabase.address(in: folder, "keys"), masterKey: try Self.master())
             #expect(throws: KeyStoreError.wrongMasterKey) {
-                try KeyStore(sqlitePath: folder + "/keys.db", masterKey: try Self.master())
+                try KeyStore(TestDatabase.address(in: folder, "keys"), masterKey: try Self.master())
             }
         }
     }
@@ -133,11 +133,11 @@ struct KeyStoreTests {
     func destruction() async throws {
         try await TemporaryFolder.use { folder in
             let master = try Self.master()
-            let keys = try KeyStore(sqlitePath: folder + "/keys.db", masterKey: master)
+            let keys = try KeyStore(TestDatabase.address(in: folder, "keys"), masterKey: master)
             let context = SealContext(purpose: "test", app: "a", record: "r")
             let (id, key) = try keys.createDataKey(purpose: "user", now: Instant(seconds: 1))
             let sealed = try key.seal(Secret("token"), context)
-            let other = try KeyStore(sqlitePath: folder + "/keys.db", masterKey: master)
+            let other = try KeyStore(TestDatabase.address(in: folder, "keys"), masterKey: master)
             #expect(try other.dataKey(id).open(sealed, context) == Secret("token"))
             try await keys.destroyDataKeys([id])
             #expect(throws: KeyStoreError.keyDestroyed) { try other.dataKey(id) }

@@ -49,7 +49,7 @@ struct UsageTests {
     @Test("uses, refusals and refreshes are counted once each, whatever else is on record")
     func counted() async throws {
         try await TemporaryFolder.use { folder in
-            let store = try Store(sqlitePath: folder + "/vault.db")
+            let store = try Store(TestDatabase.address(in: folder))
             let app = try await Self.makeApp(in: store)
             try await Self.append(
                 [
@@ -83,7 +83,7 @@ struct UsageTests {
     @Test("what was counted stays when its records go, and goes with the app and with time")
     func kept() async throws {
         try await TemporaryFolder.use { folder in
-            let store = try Store(sqlitePath: folder + "/vault.db")
+            let store = try Store(TestDatabase.address(in: folder))
             let app = try await Self.makeApp(in: store)
             let other = try await Self.makeApp(in: store)
             try await Self.append([Self.entry("credential.proxied", .allow, app)], to: store)
@@ -105,7 +105,7 @@ struct UsageTests {
     @Test("a window looks at a bounded number of records, and goes on where it ended")
     func window() async throws {
         try await TemporaryFolder.use { folder in
-            let store = try Store(sqlitePath: folder + "/vault.db")
+            let store = try Store(TestDatabase.address(in: folder))
             let app = try await Self.makeApp(in: store)
             let other = try await Self.makeApp(in: store)
             let entries = (0..<30).map {

@@ -108,10 +108,13 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
-    server = getattr(item, "funcargs", {}).get("server")
-    if report.failed and server is not None:
-        report.sections.append(("sallyport log", server.log_tail()))
-    page = getattr(item, "funcargs", {}).get("page")
+    used = getattr(item, "funcargs", {})
+    servers = [server for name in ("nodes", "new_nodes") for server in used.get(name, [])]
+    servers += [used[name] for name in ("server", "new_server") if name in used and used[name] not in servers]
+    if report.failed:
+        for server in servers:
+            report.sections.append((f"sallyport log in {server.data.parent.name}", server.log_tail()))
+    page = used.get("page")
     if report.failed and call.when == "call" and page is not None:
         try:
             shown = page.locator("body").inner_text(timeout=2_000)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from harness.load import refusals
 from harness.local_http import Answer, Request
 from harness.oauth_provider import OAuthProvider
 from harness.swarm import Crowd, Grants, Shot, Swarm, delivery, race, until, uses
@@ -57,10 +58,6 @@ def connect_accounts(world: World, name: str, count: int) -> Grants:
         grant = world.connect(world.jwt(name), account)
         grants[grant.grant_id] = {"provider_id": PROVIDER, "account": f"{account}@provider.test"}
     return grants
-
-
-def refusals(shots: list[Shot]) -> Counter[tuple[int, str | None]]:
-    return Counter((shot.status, shot.error) for shot in shots if not shot.is_success)
 
 
 def assert_ended_with(ack: Shot, shots: list[Shot]) -> None:

@@ -51,7 +51,7 @@ struct DemoWorld: Sendable {
         guard let bytes = Data(base64Encoded: text.trimmingCharacters(in: .whitespacesAndNewlines)),
             let master = MasterKey(Array(bytes))
         else { throw DemoFailure("the master key cannot be read") }
-        let keys = try KeyStore(sqlitePath: folder + "/keys.db", masterKey: master)
+        let keys = try KeyStore(.sqlite(path: folder + "/keys.db"), masterKey: master)
         defer { try? keys.close() }
         return try keys.dataKeyIDs(purpose: "user").count
     }

@@ -64,7 +64,11 @@ struct Edge: HTTPResponder {
         var route: String?
         var answer: Answer
         do {
-            answer = try await dispatch(request, origin: origin, route: &route)
+            // Whether the process is up is to be told however long the database lets others wait.
+            let executor = request.head.path == HealthRoutes.livePath ? nil : vault.executor
+            answer = try await withTaskExecutorPreference(executor) {
+                try await dispatch(request, origin: origin, route: &route)
+            }
         } catch let unread as UnreadBody {
             answer = unread.error.answer
             // A connection whose body was not read to its end cannot carry another request.
@@ -315,12 +319,14 @@ struct Edge: HTTPResponder {
             fields.append(HTTPField(name: field, value: value))
         }
         if let stream = answer.stream {
-            let logger = logger
+            let (logger, executor) = (logger, vault.executor)
             return Response(
                 status: HTTPResponse.Status(code: answer.status), headers: fields,
                 body: ResponseBody { writer in
                     do {
-                        try await stream { try await writer.write(ByteBuffer(bytes: $0)) }
+                        try await withTaskExecutorPreference(executor) {
+                            try await stream { try await writer.write(ByteBuffer(bytes: $0)) }
+                        }
                         try await writer.finish(nil)
                     } catch {
                         // The answer has begun: it ends without its end, which the client sees.

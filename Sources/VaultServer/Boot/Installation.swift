@@ -22,20 +22,19 @@ package struct Installation: Sendable {
     /// Opens the installation that is there. `creating` makes one where there is none; commands that only look at one must
     /// not bring a second into the world by a mistyped folder.
     package init(settings: ServerSettings, publicURL: String, creating: Bool, logger: Logger) throws {
-        guard creating || FileManager.default.fileExists(atPath: settings.databasePath) else {
-            throw InstallationError(description: "there is no installation at \(settings.databasePath)")
+        if !creating, case .sqlite(let path) = settings.database, !FileManager.default.fileExists(atPath: path) {
+            throw InstallationError(description: "there is no installation at \(path)")
         }
         do {
             try FileManager.default.createDirectory(
                 atPath: settings.dataDirectory, withIntermediateDirectories: true,
                 attributes: [.posixPermissions: 0o700])
-            let masterKey = try Self.masterKey(settings)
-            store = try Store(sqlitePath: settings.databasePath)
-            keys = try KeyStore(sqlitePath: settings.dataDirectory + "/keys.db", masterKey: masterKey)
+            store = try Store(settings.database, creating: creating)
+            keys = try KeyStore(settings.keyStore) { try Self.masterKey(settings, mayMake: $0) }
         } catch KeyStoreError.wrongMasterKey {
             throw InstallationError(description: "the master key does not open this installation's key store")
-        } catch StoreError.unavailable(let reason) {
-            throw InstallationError(description: "the database cannot be opened: \(reason)")
+        } catch let error as StoreError {
+            throw InstallationError(description: "the database cannot be opened: \(Self.reason(error))")
         } catch let error as CocoaError {
             throw InstallationError(description: "the data folder cannot be used: error \(error.code.rawValue)")
         }
@@ -52,16 +51,15 @@ package struct Installation: Sendable {
 
     /// Database and key store belong together: each remembers the other.
     private static func tie(_ store: Store, _ keys: KeyStore) throws {
-        let ids = (store: try store.installationID(), keys: try keys.installationID())
-        switch ids {
-        case (nil, nil):
-            let id = UUID().uuidString.lowercased()
-            try keys.setInstallationID(id)
-            try store.setInstallationID(id)
-        case (nil, let id?) where try store.isEmpty() && keys.dataKeyIDs().isEmpty:
-            try store.setInstallationID(id)
-        case (let store?, let keys?) where store == keys: break
-        default:
+        var ids = (store: try store.installationID(), keys: try keys.installationID())
+        // Of two nodes that start at the same time, both take what one of them sets.
+        if ids.store == nil, ids.keys == nil {
+            ids.keys = try keys.installationID(orSet: UUID().uuidString.lowercased())
+        }
+        if ids.store == nil, let id = ids.keys, try store.isEmpty() && keys.dataKeyIDs().isEmpty {
+            ids.store = try store.installationID(orSet: id)
+        }
+        guard let id = ids.store, id == ids.keys else {
             throw InstallationError(description: "the database and the key store belong to different installations")
         }
     }
@@ -71,6 +69,29 @@ package struct Installation: Sendable {
         let descriptor = open(settings.dataDirectory + "/serve.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             throw InstallationError(description: "another server works on the data folder \(settings.dataDirectory)")
+        }
+    }
+
+    /// Copies everything into the databases of `settings`; how many rows each table has.
+    package func copy(to settings: ServerSettings, onTable: (_ table: String, _ rows: Int) -> Void) throws -> [String:
+        Int]
+    {
+        do {
+            return try DatabaseTransfer.copy(
+                store, keys, to: settings.database, keyStore: settings.keyStore, onTable: onTable)
+        } catch DatabaseTransferError.targetInUse(let reason) {
+            throw InstallationError(description: "the copy cannot go there: \(reason)")
+        } catch DatabaseTransferError.incomplete(let table) {
+            throw InstallationError(description: "the copy is not whole: rows of \(table) are missing")
+        } catch let error as StoreError {
+            throw InstallationError(description: "nothing was copied: \(Self.reason(error))")
+        }
+    }
+
+    private static func reason(_ error: StoreError) -> String {
+        switch error {
+        case .unavailable(let reason), .constraint(let reason): reason
+        case .corrupt(let column): "\(column) is damaged"
         }
     }
 
@@ -86,14 +107,13 @@ package struct Installation: Sendable {
 
     // MARK: The master key
 
-    private static func masterKey(_ settings: ServerSettings) throws -> MasterKey {
+    private static func masterKey(_ settings: ServerSettings, mayMake: Bool) throws -> MasterKey {
         if let command = settings.masterKeyCommand {
             return try parse(try output(of: command), source: "the master key command")
         }
         let path = settings.masterKeyFile
         if !FileManager.default.fileExists(atPath: path) {
-            // A key store without its key must never get a new one: everything in it would be lost silently.
-            guard !FileManager.default.fileExists(atPath: settings.dataDirectory + "/keys.db") else {
+            guard mayMake else {
                 throw InstallationError(description: "the key store exists but the master key file does not")
             }
             try create(path)

@@ -10,6 +10,7 @@ import UnixSignals
 import VaultAPI
 import VaultDomain
 import VaultService
+import VaultStore
 
 // The server process put together: limits, listener, edge, background work. `serve`, `demo` and the tests start it here.
 
@@ -55,11 +56,12 @@ package struct SallyportServer: Sendable {
                         address: .hostname(listen.host, port: listen.port), serverName: nil),
                     logger: Self.quiet(logger)))
         }
+        let work: [any Service] = [
+            RevocationWorker(vault: vault), AuditStreamWorker(vault: vault), AuditAnchors(vault: vault),
+            UsageCounter(vault: vault), Housekeeping(vault: vault),
+        ]
         var configuration = ServiceGroupConfiguration(
-            services: [
-                RevocationWorker(vault: vault), AuditStreamWorker(vault: vault), AuditAnchors(vault: vault),
-                UsageCounter(vault: vault), Housekeeping(vault: vault),
-            ] + listeners,
+            services: work.map { DatabaseService(service: $0, executor: vault.executor) } + listeners,
             gracefulShutdownSignals: signals, logger: Self.quiet(logger))
         configuration.maximumGracefulShutdownDuration = .seconds(Self.shutdownSeconds)
         try await ServiceGroup(configuration: configuration).run()
@@ -87,6 +89,16 @@ package struct SallyportServer: Sendable {
             privateKey: .privateKey(try NIOSSLPrivateKey(file: key, format: .pem)))
         tls.minimumTLSVersion = .tlsv12
         return try .tls(plain, tlsConfiguration: tls)
+    }
+}
+
+/// Background work where it may wait for the database.
+private struct DatabaseService: Service {
+    let service: any Service
+    let executor: BlockingExecutor?
+
+    func run() async throws {
+        try await withTaskExecutorPreference(executor) { try await service.run() }
     }
 }
 

@@ -4,6 +4,7 @@ import VaultAPI
 import VaultCrypto
 import VaultDomain
 import VaultService
+import VaultStore
 
 /// The settings of one server process, checked as a whole.
 package struct ServerSettings: Sendable {
@@ -11,7 +12,8 @@ package struct ServerSettings: Sendable {
     package var listenPort: Int
     package var publicURL: String?
     package var dataDirectory: String
-    package var databasePath: String
+    package var database: DatabaseAddress
+    package var keyStore: DatabaseAddress
     package var masterKeyFile: String
     package var masterKeyCommand: String?
     package var tlsCertificate: String?
@@ -28,6 +30,7 @@ package struct ServerSettings: Sendable {
         package var listen: String?
         package var publicURL: String?
         package var database: String?
+        package var keyStore: String?
         package var dataDirectory: String?
         package var masterKeyFile: String?
         package var masterKeyCommand: String?
@@ -49,6 +52,7 @@ package struct ServerSettings: Sendable {
             listen = environment["SALLYPORT_LISTEN"]
             publicURL = environment["SALLYPORT_PUBLIC_URL"]
             database = environment["SALLYPORT_DATABASE"]
+            keyStore = environment["SALLYPORT_KEY_STORE"]
             dataDirectory = environment["SALLYPORT_DATA_DIR"]
             masterKeyFile = environment["SALLYPORT_MASTER_KEY_FILE"]
             masterKeyCommand = environment["SALLYPORT_MASTER_KEY_COMMAND"]
@@ -72,15 +76,14 @@ package struct ServerSettings: Sendable {
         (listenHost, listenPort) = Self.listenAddress(
             input.listen ?? "127.0.0.1:8787", named: "listen", &problems)
         dataDirectory = input.dataDirectory ?? FileManager.default.currentDirectoryPath + "/sallyport-data"
-        databasePath = dataDirectory + "/sallyport.db"
-        if let database = input.database {
-            if database.hasPrefix("sqlite:"), database.utf8.count > "sqlite:".utf8.count {
-                databasePath = String(database.dropFirst("sqlite:".count))
-            } else {
-                // Never the value: it may hold a password.
-                problems.append("database: must be sqlite:<path> in this version")
-            }
+        database = Self.database(
+            input.database, named: "database", default: .sqlite(path: dataDirectory + "/sallyport.db"), &problems)
+        let keysBesideDatabase: DatabaseAddress
+        switch database {
+        case .sqlite: keysBesideDatabase = .sqlite(path: dataDirectory + "/keys.db")
+        case .postgresql: keysBesideDatabase = database
         }
+        keyStore = Self.database(input.keyStore, named: "key store", default: keysBesideDatabase, &problems)
         masterKeyFile = input.masterKeyFile ?? dataDirectory + "/master.key"
         masterKeyCommand = input.masterKeyCommand
         if input.masterKeyFile != nil, input.masterKeyCommand != nil {
@@ -118,6 +121,18 @@ package struct ServerSettings: Sendable {
             problems.append("public url: is needed when the listener takes every address")
         }
         guard problems.isEmpty else { throw Invalid(problems: problems) }
+    }
+
+    private static func database(
+        _ text: String?, named name: String, default assumed: DatabaseAddress, _ problems: inout [String]
+    ) -> DatabaseAddress {
+        guard let text else { return assumed }
+        guard let address = DatabaseAddress(text) else {
+            // Never the value: it may hold a password.
+            problems.append("\(name): must be sqlite:<path> or a postgresql:// URI")
+            return assumed
+        }
+        return address
     }
 
     private static func listenAddress(_ text: String, named name: String, _ problems: inout [String]) -> (

@@ -3,6 +3,8 @@ import VaultService
 
 /// What everybody may ask: whether the process is up and can serve, and its public keys.
 struct HealthRoutes: Sendable {
+    static let livePath = "/healthz"
+
     let vault: Vault
     /// Unless they have a listener of their own.
     let showsMetrics: Bool
@@ -21,7 +23,7 @@ struct HealthRoutes: Sendable {
 
     private var health: [Route<Visitor>] {
         [
-            Route("GET", "/healthz", "The process is up") { _, _ in .json(["status": "ok"]) },
+            Route("GET", Self.livePath, "The process is up") { _, _ in .json(["status": "ok"]) },
             Route("GET", "/readyz", "Database and keys are usable") { _, _ in
                 guard vault.isReady() else {
                     throw VaultError(.serviceUnavailable, "Database or keys are not usable.", retryAfterSeconds: 2)

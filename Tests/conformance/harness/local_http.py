@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +17,8 @@ class Request:
     query: list[tuple[str, str]]
     headers: Message
     body: bytes
+    target: str = ""
+    """Path and query as they came."""
 
     def form(self) -> dict[str, str]:
         return dict(parse_qsl(self.body.decode(), keep_blank_values=True))
@@ -25,7 +28,7 @@ class Request:
 class Answer:
     status: int = 200
     body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def json(value: Any, status: int = 200, **headers: str) -> "Answer":
@@ -61,7 +64,8 @@ class LocalServer:
                 length = int(self.headers.get("Content-Length") or 0)
                 parts = urlsplit(self.path)
                 query = parse_qsl(parts.query, keep_blank_values=True)
-                answer = peer.answer(Request(self.command, parts.path, query, self.headers, self.rfile.read(length)))
+                asked = self.command, parts.path, query, self.headers, self.rfile.read(length), self.path
+                answer = peer.answer(Request(*asked))
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():
                     self.send_header(name, value)

@@ -89,12 +89,7 @@ class Cluster:
                 os.chown(path, account.pw_uid, account.pw_gid)
 
     def _tls_settings(self) -> dict[str, str]:
-        key = self.folder / "server.key"
-        named = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-        made = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-days", "2"]
-        command = ["openssl", "req", *made, *named, "-keyout", key, "-out", self.certificate]
-        subprocess.run(command, check=True, capture_output=True)
-        key.chmod(0o600)
+        key = make_certificate(self.certificate)
         self._hand_over()
         hosts = self._data / "pg_hba.conf"
         hosts.write_text("hostssl all all 127.0.0.1/32 scram-sha-256\n")
@@ -183,6 +178,15 @@ class Cluster:
     def drop(self, url: str) -> None:
         self._administrator(f"DROP DATABASE IF EXISTS {database_name(url)} WITH (FORCE)")
 
+    def allow_connections(self, url: str, count: int = -1) -> None:
+        """How many the role may have to the database from now on; any number when left out."""
+        self._administrator(f"ALTER DATABASE {database_name(url)} CONNECTION LIMIT {count}")
+
+    def allow_writes(self, url: str, allowed: bool) -> None:
+        """For connections that begin from now on. Without writes, it is as a standby is."""
+        setting = "off" if allowed else "on"
+        self._administrator(f"ALTER DATABASE {database_name(url)} SET default_transaction_read_only = {setting}")
+
     def end_backends(self, url: str) -> int:
         """Ends every connection to the database, as an administrator may. Answers how many there were."""
         query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
@@ -216,6 +220,16 @@ def _is_made_by_users(file: Path) -> bool:
     """Not one of the catalogs, whose numbers are lower."""
     number = re.match(r"\d+", file.name)
     return number is not None and int(number.group()) >= 16_384
+
+
+def make_certificate(path: Path) -> Path:
+    """A certificate of 127.0.0.1 that signs itself, and beside it its key, whose path is answered."""
+    key = path.with_suffix(".key")
+    named = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    made = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-days", "2"]
+    subprocess.run(["openssl", "req", *made, *named, "-keyout", key, "-out", path], check=True, capture_output=True)
+    key.chmod(0o600)
+    return key
 
 
 def database_name(url: str) -> str:

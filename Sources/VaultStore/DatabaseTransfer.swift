@@ -1,0 +1,73 @@
+import VaultAPI
+
+// Moving an installation to another database: every row of the database and of its key store, as they are at one moment.
+
+package enum DatabaseTransferError: Error, Sendable, Equatable {
+    /// The target holds an installation, or a part of one that is not a copy of this.
+    case targetInUse(String)
+    /// After copying, a table of the target does not have as many rows as it should.
+    case incomplete(table: String)
+}
+
+package enum DatabaseTransfer {
+    /// Rows that travel at a time.
+    private static let pageRows = 500
+
+    /// Copies into databases that hold nothing yet; how many rows each table has. The keys go first. Each of the two databases is
+    /// complete or as empty as before, so that one that was interrupted can be begun again, and nobody can serve from it.
+    ///
+    /// - Parameter onTable: hears of each table of the database once its rows are copied.
+    package static func copy(
+        _ store: Store, _ keys: KeyStore, to target: DatabaseAddress, keyStore: DatabaseAddress,
+        onTable: (_ table: String, _ rows: Int) -> Void
+    ) throws -> [String: Int] {
+        let database = try target.open(schema: nil)
+        let keyDatabase = try keyStore.open(schema: KeyStore.schema)
+        defer {
+            // Nothing is lost by a connection that does not close well after its commit.
+            try? database.close()
+            try? keyDatabase.close()
+        }
+        try database.migrate(Schema.migrations)
+        try keyDatabase.migrate(KeyStore.migrations)
+        let id = try store.installationID()
+        guard try database.read({ try $0.row("SELECT 1 AS found FROM installation LIMIT 1") == nil }) else {
+            throw DatabaseTransferError.targetInUse("the database holds an installation already")
+        }
+        let keysID = try keyDatabase.read { try $0.row("SELECT id FROM installation")?.text("id") }
+        guard keysID == nil || keysID == id else {
+            throw DatabaseTransferError.targetInUse("the key store belongs to another installation")
+        }
+        _ = try copy(KeyStore.tables, from: keys.engine, to: keyDatabase) { _, _ in }
+        return try copy(Schema.tables, from: store.engine, to: database, onTable: onTable)
+    }
+
+    private static func copy(
+        _ tables: [String], from source: any Engine, to target: any Engine, onTable: (String, Int) -> Void
+    ) throws -> [String: Int] {
+        try source.read { original in
+            try target.writeAtLength { copy in
+                // What migrations have put there, and what an interrupted copy of the keys has left.
+                for table in tables.reversed() { try copy.execute("DELETE FROM \(table)") }
+                var counts: [String: Int] = [:]
+                for table in tables {
+                    try original.statements.pages(of: table, rows: pageRows) { rows in
+                        try copy.statements.insert(rows, into: table)
+                    }
+                    let rows = try count(table, in: original)
+                    guard try count(table, in: copy) == rows else {
+                        throw DatabaseTransferError.incomplete(table: table)
+                    }
+                    counts[table] = rows
+                    onTable(table, rows)
+                }
+                try copy.statements.continueNumbers()
+                return counts
+            }
+        }
+    }
+
+    private static func count(_ table: String, in transaction: Transaction) throws -> Int {
+        Int(try transaction.row("SELECT count(*) AS total FROM \(table)")?.integer("total") ?? 0)
+    }
+}

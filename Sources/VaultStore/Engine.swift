@@ -1,0 +1,170 @@
+import Dispatch
+import Synchronization
+
+/// A database engine: the two that there are differ in how they open, lock, commit and erase, and in nothing else.
+protocol Engine: Sendable {
+    /// Runs `body` on one committed state. Blocks the calling thread.
+    func read<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result
+
+    /// Runs `body` in a transaction of its own, beside which nothing changes in `scope`, and returns once it is durable.
+    func write<Result: Sendable>(_ scope: WriteScope, _ body: @escaping @Sendable (Transaction) throws -> Result)
+        async throws -> Result
+
+    /// The same on the calling thread and in everything: for start-up and for the key store, where nothing else waits.
+    func writeNow<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result
+
+    /// The same without a limit on its time.
+    func writeAtLength<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result
+
+    /// A write after which no file of the engine that it can reach holds what was overwritten or deleted.
+    func writeAndErase(_ body: @escaping @Sendable (Transaction) throws -> Void) async throws
+
+    /// Erases what earlier writes have overwritten or deleted, as far as the engine can.
+    func erase() async throws
+
+    /// Whether it has no schema yet.
+    func isNew() throws -> Bool
+
+    /// Applies, in order and in one transaction, the migrations that this database has not seen.
+    func migrate(_ migrations: [Schema.Migration]) throws
+
+    /// Facts for the start-up log and the tests.
+    func settings() throws -> [String: String]
+
+    /// Where tasks run that read: threads that may be blocked. `nil` where a read takes microseconds.
+    var executor: BlockingExecutor? { get }
+
+    /// What one of the processes that work on the database does at a time.
+    var leases: Leases { get }
+
+    /// Whether other processes serve from the same database.
+    var isShared: Bool { get }
+
+    func close() throws
+}
+
+// MARK: - Group commit
+
+/// Thrown by a job that wants to change what lies outside its scope: it is run again with everything.
+struct ScopeExceeded: Error {}
+
+/// One caller's transaction, waiting for the commit that carries it.
+protocol PendingCommit: Sendable {
+    var scope: WriteScope { get }
+    func run(by statements: any StatementRunner)
+    /// Answers the caller; `false` when the job has to be run again instead.
+    func finish(commitError: (any Error)?) -> Bool
+}
+
+final class CommitJob<Outcome: Sendable>: PendingCommit {
+    private struct State {
+        var scope: WriteScope
+        var outcome: Result<Outcome, any Error>?
+    }
+
+    private let body: @Sendable (Transaction) throws -> Outcome
+    private let continuation: CheckedContinuation<Outcome, any Error>
+    private let state: Mutex<State>
+
+    init(
+        scope: WriteScope, body: @escaping @Sendable (Transaction) throws -> Outcome,
+        continuation: CheckedContinuation<Outcome, any Error>
+    ) {
+        self.body = body
+        self.continuation = continuation
+        state = Mutex(State(scope: scope))
+    }
+
+    var scope: WriteScope { state.withLock { $0.scope } }
+
+    func run(by statements: any StatementRunner) {
+        let transaction = Transaction(statements: statements, scope: scope)
+        let outcome = Result {
+            var value: Outcome?
+            try statements.savepoint { value = try body(transaction) }
+            guard let value else { throw StoreError.unavailable("savepoint without a result") }
+            return value
+        }
+        state.withLock { $0.outcome = outcome }
+    }
+
+    func finish(commitError: (any Error)?) -> Bool {
+        let outcome = state.withLock { $0.outcome } ?? .failure(StoreError.unavailable("the transaction did not run"))
+        if let commitError {
+            continuation.resume(throwing: commitError)
+        } else if case .failure(is ScopeExceeded) = outcome, scope != .everything {
+            state.withLock { $0.scope = .everything }
+            return false
+        } else {
+            continuation.resume(with: outcome)
+        }
+        return true
+    }
+}
+
+/// Runs what arrived meanwhile as one transaction with a savepoint each, commits once, then answers everybody.
+final class CommitQueue: Sendable {
+    private struct State {
+        var jobs: [any PendingCommit] = []
+        var isDraining = false
+    }
+
+    /// Jobs of one commit: bounds how long the first waits for the last.
+    private static let batchMax = 256
+
+    let queue: DispatchQueue
+    private let commit: @Sendable ([any PendingCommit]) throws -> Void
+    private let state = Mutex(State())
+
+    /// - Parameter commit: runs the jobs in one transaction; when it throws, none of them has happened.
+    init(label: String, commit: @escaping @Sendable ([any PendingCommit]) throws -> Void) {
+        queue = DispatchQueue(label: label, qos: .userInitiated)
+        self.commit = commit
+    }
+
+    func run<Result: Sendable>(_ scope: WriteScope, _ body: @escaping @Sendable (Transaction) throws -> Result)
+        async throws -> Result
+    {
+        try await withCheckedThrowingContinuation { continuation in
+            enqueue(CommitJob(scope: scope, body: body, continuation: continuation))
+        }
+    }
+
+    /// Runs `work` between two commits.
+    func between(_ work: @escaping @Sendable () throws -> Void) async throws {
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+            queue.async { continuation.resume(with: Result { try work() }) }
+        }
+    }
+
+    private func enqueue(_ job: any PendingCommit) {
+        let mustStart = state.withLock { state in
+            state.jobs.append(job)
+            defer { state.isDraining = true }
+            return !state.isDraining
+        }
+        if mustStart { queue.async { self.drain() } }
+    }
+
+    /// One batch, then whatever else waits for the writer: a checkpoint must not starve under load.
+    private func drain() {
+        guard let batch = nextBatch() else { return }
+        var commitError: (any Error)?
+        do { try commit(batch) } catch { commitError = error }
+        let again = batch.filter { !$0.finish(commitError: commitError) }
+        if !again.isEmpty { state.withLock { $0.jobs.insert(contentsOf: again, at: 0) } }
+        queue.async { self.drain() }
+    }
+
+    private func nextBatch() -> [any PendingCommit]? {
+        state.withLock { state in
+            guard !state.jobs.isEmpty else {
+                state.isDraining = false
+                return nil
+            }
+            let batch = Array(state.jobs.prefix(Self.batchMax))
+            state.jobs.removeFirst(batch.count)
+            return batch
+        }
+    }
+}

@@ -1,0 +1,149 @@
+import Synchronization
+import VaultAPI
+
+/// A session that is shared in turns, with what transactions are made of.
+final class PostgresConnection: StatementRunner, Sendable {
+    private let session: Mutex<PostgresSession>
+
+    init(uri: String, schema: String?) throws {
+        session = Mutex(try PostgresSession.connect(uri: uri, schema: schema))
+    }
+
+    var isBroken: Bool { session.withLock { $0.isBroken } }
+
+    /// Whether it is still there, as far as can be told without asking.
+    func isAlive() -> Bool {
+        session.withLock { session in
+            session.noticeEnd()
+            return !session.isBroken
+        }
+    }
+
+    /// For a change of the schema, which takes as long as it takes.
+    func liftDeadlines() throws { try session.withLock { try $0.liftDeadlines() } }
+
+    // MARK: Statements
+
+    func run(_ sql: String, _ arguments: [SQLValue] = []) throws -> PostgresSession.Answer {
+        try session.withLock { try $0.run(sql, arguments) }
+    }
+
+    func queue(_ sql: String) throws { try session.withLock { try $0.queue(sql) } }
+
+    func rows(_ sql: String, _ arguments: [SQLValue]) throws -> [Row] { try run(sql, arguments).rows }
+
+    func firstRow(_ sql: String, _ arguments: [SQLValue]) throws -> Row? { try run(sql, arguments).rows.first }
+
+    func execute(_ sql: String, _ arguments: [SQLValue]) throws -> Int { try run(sql, arguments).changed }
+
+    // MARK: Whole databases
+
+    func pages(of table: String, rows: Int, _ body: ([Row]) throws -> Void) throws {
+        let cursor = "rows_of_\(table)"
+        _ = try run("DECLARE \(cursor) NO SCROLL CURSOR FOR SELECT * FROM \(table)")
+        while true {
+            let page = try self.rows("FETCH \(rows) FROM \(cursor)", [])
+            guard !page.isEmpty else { break }
+            try body(page)
+        }
+        _ = try run("CLOSE \(cursor)")
+    }
+
+    /// The server knows the types of the columns, and an absent value does not.
+    func insert(_ rows: [Row], into table: String) throws {
+        for row in rows {
+            let places = (1...row.columns.count).map { "?\($0)" }.joined(separator: ", ")
+            let columns = row.columns.joined(separator: ", ")
+            try session.withLock {
+                try $0.queue(
+                    "INSERT INTO \(table) (\(columns)) VALUES (\(places))", row.values, areTypesInferred: true)
+            }
+        }
+        _ = try run("SELECT 1 AS one")
+    }
+
+    func continueNumbers() throws {
+        _ = try run(
+            """
+            SELECT setval(pg_get_serial_sequence('audit_records', 'position'), coalesce(max(position), 0) + 1, false)
+            FROM audit_records
+            """)
+    }
+
+    // MARK: Transactions
+
+    /// A savepoint costs no round trip of its own.
+    func savepoint(_ body: () throws -> Void) throws {
+        try queue("SAVEPOINT job")
+        do {
+            try body()
+        } catch {
+            // Where the session is lost, everything is undone.
+            guard !isBroken else { throw error }
+            _ = try run("ROLLBACK TO SAVEPOINT job")
+            throw error
+        }
+        try queue("RELEASE SAVEPOINT job")
+    }
+
+    /// One state for all that `body` reads; the end of the transaction is not waited for.
+    func reading<Result>(_ body: (Transaction) throws -> Result) throws -> Result {
+        try queue("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        let result = Swift.Result { try body(Transaction(statements: self, scope: .everything)) }
+        guard !isBroken else { return try result.get() }
+        try session.withLock { session in
+            try session.queue("ROLLBACK")
+            try session.flush()
+        }
+        return try result.get()
+    }
+
+    /// Begins a transaction that has `scope` for itself among all nodes. Waits for those who have it.
+    func begin(_ scopes: Set<WriteScope>, lockSpace: Int32) throws {
+        try queue("BEGIN ISOLATION LEVEL READ COMMITTED")
+        _ = try run(PostgresLocks.statement(scopes, space: lockSpace))
+    }
+
+    func commit() throws {
+        // A transaction that failed is rolled back by it, and says so.
+        guard try run("COMMIT").tag == "COMMIT" else {
+            throw StoreError.unavailable("PostgreSQL: nothing was committed")
+        }
+    }
+
+    func rollBack() {
+        guard !isBroken else { return }
+        // What cannot be rolled back has lost its session, and with it the transaction.
+        _ = try? run("ROLLBACK")
+    }
+}
+
+/// Advisory locks stand for scopes: everything is a lock of its own, which transactions of an app share. They are held until the
+/// transaction has ended, so that whoever gets one sees all that was committed under it (PostgreSQL, “Advisory Locks”).
+enum PostgresLocks {
+    static func statement(_ scopes: Set<WriteScope>, space: Int32) -> String {
+        let apps = scopes.compactMap { if case .app(let id) = $0 { key(id) } else { nil } }
+        guard !scopes.contains(.everything) else { return "SELECT pg_advisory_xact_lock(\(space), 0)" }
+        // In one order for all, so that nobody waits in a circle.
+        let locks = Set(apps).sorted().map { "pg_advisory_xact_lock(\(space), \($0))" }
+        return "SELECT " + (["pg_advisory_xact_lock_shared(\(space), 0)"] + locks).joined(separator: ", ")
+    }
+
+    static func key(_ id: AppID) -> Int32 { key(id.text) }
+
+    /// Of a whole session and not of a transaction.
+    static func tryLease(_ name: String) -> String {
+        "SELECT pg_try_advisory_lock(\(leaseSpace), \(key(name))) AS taken"
+    }
+
+    static func endLease(_ name: String) -> String { "SELECT pg_advisory_unlock(\(leaseSpace), \(key(name)))" }
+
+    private static let leaseSpace: Int32 = 0x5A13
+
+    /// Two names with one key wait for each other, and nothing worse.
+    private static func key(_ name: String) -> Int32 {
+        // FNV-1a: the same on every node. Never 0, which stands for everything.
+        let hash = name.utf8.reduce(UInt32(2_166_136_261)) { ($0 ^ UInt32($1)) &* 16_777_619 }
+        return Int32(bitPattern: hash | 1)
+    }
+}

@@ -1,0 +1,201 @@
+import Synchronization
+import VaultAPI
+
+// PostgreSQL's own ways: connections, locks among nodes, group commit. A transaction that writes has its scope for itself by
+// advisory locks, so that what holds with SQLite's one writer holds here with many.
+
+struct PostgresEngine: Engine {
+    private let connections: PostgresConnections
+    private let schema: String?
+    private let lockSpace: Int32
+    /// Each commits by itself; an app always has the same one.
+    private let writers: [CommitQueue]
+    let executor: BlockingExecutor?
+    let leases: Leases
+    var isShared: Bool { true }
+
+    /// Threads for tasks that read, each of which takes a connection while it does.
+    private static let readers = 8
+    private static let writersCount = 2
+
+    init(uri: String, schema: String?) throws {
+        let connections = PostgresConnections(uri: uri, schema: schema)
+        let lockSpace: Int32 = schema == nil ? 0x5A11 : 0x5A12
+        writers = (1...Self.writersCount).map { number in
+            CommitQueue(label: "sallyport.store.writer-\(number)") { batch in
+                try connections.use { try Self.commit(batch, on: $0, lockSpace: lockSpace) }
+            }
+        }
+        executor = BlockingExecutor(name: "store", threads: Self.readers)
+        leases = Leases { try PostgresConnection(uri: uri, schema: schema) }
+        self.connections = connections
+        self.schema = schema
+        self.lockSpace = lockSpace
+    }
+
+    func read<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
+        try connections.use { try $0.reading(body) }
+    }
+
+    func write<Result: Sendable>(_ scope: WriteScope, _ body: @escaping @Sendable (Transaction) throws -> Result)
+        async throws -> Result
+    {
+        let writer: CommitQueue
+        switch scope {
+        case .everything: writer = writers[0]
+        case .app(let id): writer = writers[Int(PostgresLocks.key(id).magnitude >> 1) % writers.count]
+        }
+        return try await writer.run(scope, body)
+    }
+
+    private static func commit(_ batch: [any PendingCommit], on connection: PostgresConnection, lockSpace: Int32) throws
+    {
+        do {
+            try connection.begin(Set(batch.map(\.scope)), lockSpace: lockSpace)
+            for job in batch { job.run(by: connection) }
+            try connection.commit()
+        } catch {
+            connection.rollBack()
+            throw error
+        }
+    }
+
+    func writeNow<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
+        try connections.use { try writeNow(on: $0, body) }
+    }
+
+    func writeAtLength<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
+        try connections.useOnce { connection in
+            try connection.liftDeadlines()
+            return try writeNow(on: connection, body)
+        }
+    }
+
+    func isNew() throws -> Bool {
+        try read { try $0.row("SELECT to_regclass('schema_migrations') IS NULL AS is_new")?.bool("is_new") ?? true }
+    }
+
+    private func writeNow<Result>(on connection: PostgresConnection, _ body: (Transaction) throws -> Result) throws
+        -> Result
+    {
+        do {
+            try connection.begin([.everything], lockSpace: lockSpace)
+            let result = try body(Transaction(statements: connection, scope: .everything))
+            try connection.commit()
+            return result
+        } catch {
+            connection.rollBack()
+            throw error
+        }
+    }
+
+    /// PostgreSQL keeps what was deleted until VACUUM, and in its log for as long as that is kept: docs/POSTGRESQL.md says what
+    /// follows from it.
+    func writeAndErase(_ body: @escaping @Sendable (Transaction) throws -> Void) async throws {
+        try await writers[0].run(.everything, body)
+        try await erase()
+    }
+
+    func erase() async throws {
+        guard schema != nil else { return }
+        try await writers[0].between {
+            // The table that holds what must not come back; it is small.
+            try connections.use { _ = try $0.run("VACUUM (SKIP_LOCKED, TRUNCATE FALSE) data_keys") }
+        }
+    }
+
+    func migrate(_ migrations: [Schema.Migration]) throws {
+        try writeAtLength { transaction in
+            if let schema { try transaction.execute("CREATE SCHEMA IF NOT EXISTS \(schema)") }
+            try Schema.apply(migrations, in: transaction, translate: PostgresDialect.definition)
+        }
+    }
+
+    func settings() throws -> [String: String] {
+        var settings = ["engine": "PostgreSQL"]
+        let row = try read { transaction in
+            try transaction.row(
+                """
+                SELECT current_setting('server_version') AS server_version, current_setting('fsync') AS fsync,
+                    current_setting('full_page_writes') AS full_page_writes,
+                    current_setting('synchronous_commit') AS synchronous_commit,
+                    (SELECT CASE WHEN ssl THEN 'on' ELSE 'off' END FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS tls
+                """)
+        }
+        for name in ["server_version", "fsync", "full_page_writes", "synchronous_commit", "tls"] {
+            settings[name] = try row?.optionalText(name)
+        }
+        return settings
+    }
+
+    func close() throws {
+        connections.close()
+        executor?.stop()
+    }
+}
+
+/// Connections, made when they are needed and kept for the next.
+final class PostgresConnections: Sendable {
+    private struct State {
+        var idle: [PostgresConnection] = []
+        var isClosed = false
+        /// When the last attempt to connect failed, and how.
+        var failure: (at: ContinuousClock.Instant, error: StoreError)?
+    }
+
+    private let uri: String
+    private let schema: String?
+    private let state = Mutex(State())
+
+    /// While the server is away, those who ask hear it at once, and one attempt is made in this time.
+    private static let pauseAfterFailure = Duration.milliseconds(500)
+
+    init(uri: String, schema: String?) {
+        self.uri = uri
+        self.schema = schema
+    }
+
+    func use<Result>(_ body: (PostgresConnection) throws -> Result) throws -> Result {
+        let connection = try idleOne() ?? connect()
+        defer { keep(connection) }
+        return try body(connection)
+    }
+
+    /// For work that changes the session.
+    func useOnce<Result>(_ body: (PostgresConnection) throws -> Result) throws -> Result { try body(connect()) }
+
+    private func idleOne() -> PostgresConnection? {
+        while let connection = state.withLock({ $0.idle.popLast() }) {
+            if connection.isAlive() { return connection }
+        }
+        return nil
+    }
+
+    private func connect() throws -> PostgresConnection {
+        let recent = state.withLock { state in
+            state.failure.flatMap { $0.at.duration(to: .now) < Self.pauseAfterFailure ? $0.error : nil }
+        }
+        if let recent { throw recent }
+        do {
+            return try PostgresConnection(uri: uri, schema: schema)
+        } catch let error as StoreError {
+            state.withLock { $0.failure = (.now, error) }
+            throw error
+        }
+    }
+
+    private func keep(_ connection: PostgresConnection) {
+        guard !connection.isBroken else { return }
+        state.withLock { if !$0.isClosed { $0.idle.append(connection) } }
+    }
+
+    func close() {
+        let idle = state.withLock { state in
+            defer { state.idle = [] }
+            state.isClosed = true
+            return state.idle
+        }
+        // They end with their last reference.
+        _ = idle
+    }
+}

@@ -1,0 +1,73 @@
+import VaultAPI
+import VaultDomain
+
+/// An open transaction. SQL is written with parameters `?1`, `?2`, … and in what both engines understand.
+package struct Transaction {
+    let statements: any StatementRunner
+    /// What the transaction has for itself. Whatever it changes must lie in there.
+    let scope: WriteScope
+
+    package func rows(_ sql: String, _ arguments: (any SQLBindable)...) throws -> [Row] {
+        try rows(sql, arguments: arguments)
+    }
+
+    package func rows(_ sql: String, arguments: [any SQLBindable]) throws -> [Row] {
+        try statements.rows(sql, Self.values(arguments))
+    }
+
+    package func row(_ sql: String, _ arguments: (any SQLBindable)...) throws -> Row? {
+        try statements.firstRow(sql, Self.values(arguments))
+    }
+
+    /// The number of rows changed: “the delete returned one row” is how single use is decided.
+    @discardableResult
+    package func execute(_ sql: String, _ arguments: (any SQLBindable)...) throws -> Int {
+        try statements.execute(sql, Self.values(arguments))
+    }
+
+    private static func values(_ arguments: [any SQLBindable]) throws -> [SQLValue] {
+        try arguments.map { argument in
+            let value = argument.sqlValue
+            // The engines end a text at NUL, and would keep another one than was meant.
+            if case .text(let text) = value, text.utf8.contains(0) {
+                throw StoreError.constraint("a text holds NUL")
+            }
+            return value
+        }
+    }
+}
+
+/// What a writing transaction has for itself while it runs. SQLite has one writer, so that every transaction has everything.
+package enum WriteScope: Sendable, Hashable {
+    case everything
+    /// Rows of one app: its users, keys, grants, limits and its audit chain. Transactions of different apps run side by side.
+    case app(AppID)
+
+    /// What the entry's record needs.
+    package init(of entry: AuditEntry) { self = entry.appID.map(WriteScope.app) ?? .everything }
+
+    func covers(_ appID: AppID?) -> Bool {
+        switch self {
+        case .everything: true
+        case .app(let own): appID == own
+        }
+    }
+}
+
+/// What an engine does with the statements of one open transaction.
+protocol StatementRunner {
+    func rows(_ sql: String, _ arguments: [SQLValue]) throws -> [Row]
+    func firstRow(_ sql: String, _ arguments: [SQLValue]) throws -> Row?
+    func execute(_ sql: String, _ arguments: [SQLValue]) throws -> Int
+    /// Runs `body` and undoes what it did, and only that, when it throws.
+    func savepoint(_ body: () throws -> Void) throws
+
+    // For moving a whole database.
+
+    /// Every row of the table, some at a time.
+    func pages(of table: String, rows: Int, _ body: ([Row]) throws -> Void) throws
+    /// Inserts rows as they are.
+    func insert(_ rows: [Row], into table: String) throws
+    /// Lets the numbers that the engine gives out go on after the greatest that was inserted.
+    func continueNumbers() throws
+}
