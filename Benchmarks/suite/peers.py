@@ -148,6 +148,8 @@ class ContextForge(Peer):
         off += ["RATE_LIMITING_ENABLED", "RATE_LIMIT_LOCKOUT_ENABLED"]
         on = ["MCPGATEWAY_ADMIN_API_ENABLED", "SSRF_ALLOW_LOCALHOST", "SSRF_ALLOW_PRIVATE_NETWORKS"]
         return {
+            # For its locks: those of an earlier run are none of this one's.
+            "TMPDIR": str(self.folder),
             "HOST": "127.0.0.1",
             "PORT": str(self.port),
             "DATABASE_URL": f"sqlite:///{self.folder}/gateway.db",
