@@ -89,6 +89,9 @@ let package = Package(
         .executableTarget(
             name: "VaultBenchmarks", dependencies: ["VaultAPI", "VaultDomain", "VaultCrypto", "VaultStore"],
             path: "Benchmarks/VaultBenchmarks", swiftSettings: settings),
+        .executableTarget(
+            name: "BareServer", dependencies: [hummingbird, hummingbirdCore, httpTypes, logging, nioCore],
+            path: "Benchmarks/BareServer", swiftSettings: settings),
         .target(
             name: "VaultTestSupport",
             dependencies: [
