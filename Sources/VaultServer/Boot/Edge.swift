@@ -150,14 +150,16 @@ struct Edge: HTTPResponder {
         case .sdk:
             route = "/sdk"
             let signed = SignedRequest(method: method, target: target, headers: exchange.headers, body: exchange.body)
-            let caller = try await vault.authenticate(signed, origin: origin)
+            let match = sdk.match(method: method, path: path)
+            let caller = try await vault.authenticate(signed, origin: origin, defersNonce: match.commitsNonce)
             var answer: Answer
             do {
-                answer = try await handle(sdk.match(method: method, path: path), exchange, caller, route: &route)
+                answer = try await handle(match, exchange, caller, route: &route)
             } catch let error as VaultError {
                 report(error, requestID: origin.requestID)
                 answer = error.answer
             }
+            try await vault.settle(caller)
             answer.headers += Self.callerHeaders(caller)
             return answer
         }
