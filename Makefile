@@ -1,12 +1,14 @@
 # The commands of daily work. `make help` lists them.
+RELEASE = swift build --configuration release --product
 SWIFT_BUILD = swift build --build-tests --explicit-target-dependency-import-check error
 PACKAGES = libsqlite3-dev libpq-dev libssl-dev zlib1g-dev pkg-config python3-venv tzdata gcc libc6-dev make git
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build test conformance faults flood chaos soak bench bench-trail bench-pages screenshots demo run format lint docs check clean
+.PHONY: help setup build test test-postgresql conformance faults flood chaos soak screenshots demo run format lint docs check clean
+.PHONY: bench bench-full bench-instructions bench-lifecycle bench-trail bench-pages bench-setup bench-build
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 20
 
 setup: ## Install the system packages that are missing (Debian)
 	@./scripts/install-packages $(PACKAGES)
@@ -14,9 +16,13 @@ setup: ## Install the system packages that are missing (Debian)
 build: setup ## Build everything, tests included
 	$(SWIFT_BUILD)
 
-test: build ## Set up, build, and pass every test: Swift and the official SDK against the real binary
+test: build ## Set up, build, and pass every test: Swift, and the official SDK against the real binary
 	swift test --skip-build
+	./scripts/with-postgresql swift test --skip-build --filter VaultStoreTests
 	./Tests/conformance/run.sh
+
+test-postgresql: build ## Pass the official SDK's suite with every server on PostgreSQL
+	SALLYPORT_TEST_ENGINE=postgresql ./Tests/conformance/run.sh
 
 conformance: ## Run only the official SDK's suite against the built binary
 	./Tests/conformance/run.sh
@@ -47,35 +53,44 @@ faults: build ## Kill the server 200 times, at random and at the writes of a dep
 flood: build ## Send 10,000 webhooks in a burst while others work, and race a thousand requests against a deprovisioning
 	SALLYPORT_WEBHOOKS=10000 ./Tests/conformance/run.sh test_lifecycle_load.py
 
-chaos: setup ## Kill nodes for five minutes under load, on PostgreSQL; nothing acknowledged may be lost
-	swift build --configuration release --product sallyport
-	@# Sets the suite's environment up when it is not there.
-	@SALLYPORT_BIN=$(CURDIR)/.build/release/sallyport ./Tests/conformance/run.sh --collect-only -q >/dev/null
+chaos: bench-build ## Kill nodes for five minutes under load, on PostgreSQL; nothing acknowledged may be lost
 	./scripts/nodes-chaos
 
-soak: setup ## Use two nodes on PostgreSQL for an hour; memory, descriptors and latencies may not grow
-	swift build --configuration release --product sallyport
-	@# Sets the suite's environment up when it is not there.
-	@SALLYPORT_BIN=$(CURDIR)/.build/release/sallyport ./Tests/conformance/run.sh --collect-only -q >/dev/null
+soak: bench-build ## Use two nodes on PostgreSQL for an hour; memory, descriptors and latencies may not grow
 	./scripts/soak
 
-bench: setup ## Measure the release build; docs/BENCHMARKS.md has the figures
-	swift build --configuration release --product sallyport
+bench: bench-setup ## Put the release build under load beside its yardsticks, in three minutes
+	./scripts/bench
+
+bench-full: bench-setup ## The same with every scenario, up to ten million grants, and into docs/BENCHMARKS.md; takes hours
+	@./scripts/install-packages valgrind binutils
+	./scripts/bench --full --write-docs
+
+bench-instructions: bench-setup ## Count the instructions of the hot path, which no noise moves
+	@./scripts/install-packages valgrind binutils
+	./scripts/bench --instructions
+
+bench-setup: bench-build
+	@./scripts/install-packages wrk nginx-light
+	$(RELEASE) BareServer
+	$(RELEASE) VaultBenchmarks
+
+bench-build: setup
+	$(RELEASE) sallyport
 	@# Sets the suite's environment up when it is not there.
 	@SALLYPORT_BIN=$(CURDIR)/.build/release/sallyport ./Tests/conformance/run.sh --collect-only -q >/dev/null
+
+bench-lifecycle: bench-build ## Measure how fast a person is gone, and what one decision costs
 	./scripts/bench-lifecycle
-	swift build --configuration release --product VaultBenchmarks
+	$(RELEASE) VaultBenchmarks
 	.build/release/VaultBenchmarks decisions
 
 bench-trail: setup ## Measure the verification of an audit trail of a million records; takes some minutes to fill it
-	swift build --configuration release --product sallyport
-	swift build --configuration release --product VaultBenchmarks
+	$(RELEASE) sallyport
+	$(RELEASE) VaultBenchmarks
 	./scripts/bench-trail
 
-bench-pages: setup ## Measure the Portal's pages with 10,000 users, 100,000 grants and a million records
-	swift build --configuration release --product sallyport
-	@# Sets the suite's environment up when it is not there.
-	@SALLYPORT_BIN=$(CURDIR)/.build/release/sallyport ./Tests/conformance/run.sh --collect-only -q >/dev/null
+bench-pages: bench-build ## Measure the Portal's pages with 10,000 users, 100,000 grants and a million records
 	./scripts/bench-pages
 
 screenshots: setup ## Take the pictures in docs/images

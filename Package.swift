@@ -14,7 +14,6 @@ let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: 
 let asyncHTTPClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
-let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
@@ -40,18 +39,18 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
-        .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
         .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
     ],
     targets: [
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CPostgres", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .target(name: "VaultAPI", swiftSettings: settings),
         .target(name: "VaultDomain", dependencies: ["VaultAPI"], swiftSettings: settings),
         .target(name: "VaultCrypto", dependencies: ["VaultAPI", crypto, cryptoExtras], swiftSettings: settings),
         .target(
-            name: "VaultStore", dependencies: ["VaultAPI", "VaultDomain", "VaultCrypto", "CPostgres", grdb],
+            name: "VaultStore", dependencies: ["VaultAPI", "VaultDomain", "VaultCrypto", "CPostgres", "CSQLite"],
             swiftSettings: settings),
         .target(
             name: "VaultUpstream",
@@ -90,6 +89,9 @@ let package = Package(
         .executableTarget(
             name: "VaultBenchmarks", dependencies: ["VaultAPI", "VaultDomain", "VaultCrypto", "VaultStore"],
             path: "Benchmarks/VaultBenchmarks", swiftSettings: settings),
+        .executableTarget(
+            name: "BareServer", dependencies: [hummingbird, hummingbirdCore, httpTypes, logging, nioCore],
+            path: "Benchmarks/BareServer", swiftSettings: settings),
         .target(
             name: "VaultTestSupport",
             dependencies: [

@@ -4,7 +4,8 @@ import VaultCrypto
 import VaultDomain
 import VaultStore
 
-// Figures that no request shows: what one decision costs, and a data folder with a long trail to verify.
+// Figures that no request shows: what one decision costs, how many signatures are verified in a second, and a data folder
+// with a long trail to verify.
 // docs/BENCHMARKS.md says how to run them.
 
 @main
@@ -12,10 +13,11 @@ struct VaultBenchmarks {
     static func main() async throws {
         switch Array(CommandLine.arguments.dropFirst()) {
         case ["decisions"]: try Decisions.run()
+        case ["signatures"]: try Signatures.run()
         case let arguments where arguments.count == 3 && arguments[0] == "trail":
             guard let count = Int(arguments[2]) else { fallthrough }
             try await Trail.fill(folder: arguments[1], records: count)
-        default: print("usage: VaultBenchmarks decisions | trail DATA_FOLDER RECORDS")
+        default: print("usage: VaultBenchmarks decisions | signatures | trail DATA_FOLDER RECORDS")
         }
     }
 }

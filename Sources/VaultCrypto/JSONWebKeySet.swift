@@ -27,6 +27,8 @@ package struct JSONWebKeySet: Sendable {
 
     /// The keys that can verify signatures, each `kid` at most once.
     package let keys: [JSONWebKey]
+    /// Of the document. Two sets of one fingerprint verify the same.
+    package let fingerprint: [UInt8]
 
     package init(parsing json: JSON) throws(JSONWebKeySetError) {
         guard let object = json.object else { throw .notAnObject }
@@ -36,6 +38,7 @@ package struct JSONWebKeySet: Sendable {
             if let key = JSONWebKey(parsing: element) { usable.append(key) }
         }
         keys = Self.withoutAmbiguity(usable)
+        fingerprint = Digest.sha256(json.bytes)
     }
 
     package var isEmpty: Bool { keys.isEmpty }

@@ -55,6 +55,8 @@ package struct AppCaller: Sendable {
     package let isKeyDeprecated: Bool
     package let rateLimit: RateLimitState?
     package let origin: RequestOrigin
+    /// Burned already, or in the transaction that the verb commits.
+    let nonce: RequestNonce
 
     var principal: AuditPrincipal { .app(keyID: keyID, keyPrefix: keyPrefix, actorID: actorID, caller: callerLabel) }
 

@@ -48,7 +48,7 @@ extension Vault {
             throw VaultError(.forbidden, "You may not create apps in this organization.")
         }
         let created = now()
-        let dataKey = try keys.createDataKey(purpose: "app", now: created)
+        let dataKey = try createDataKey(purpose: "app", now: created)
         let app = AppRecord(
             id: AppID(), organizationID: organization, name: name, websiteURL: websiteURL, dataKeyID: dataKey.id,
             createdAt: created)
@@ -136,14 +136,14 @@ extension Vault {
     func sealForApp(_ app: AppRecord, _ secret: Secret, purpose: String, record: String, version: Int64) throws
         -> [UInt8]
     {
-        try keys.dataKey(app.dataKeyID).seal(
+        try dataKey(app.dataKeyID).seal(
             secret, SealContext(purpose: purpose, app: app.id.text, record: record, version: version))
     }
 
     func openForApp(_ app: AppRecord, _ sealed: [UInt8], purpose: String, record: String, version: Int64) throws
         -> Secret
     {
-        try keys.dataKey(app.dataKeyID).open(
+        try dataKey(app.dataKeyID).open(
             sealed, SealContext(purpose: purpose, app: app.id.text, record: record, version: version))
     }
 }

@@ -52,7 +52,7 @@ extension Vault {
             let headers = settings.headers.map { JSON.array([.string($0.name), .string($0.value)]) }
             secret = Secret(JSON.array(headers).text)
         }
-        let sealed = try keys.dataKey(app.dataKeyID).seal(secret, Self.streamContext(app.id, id))
+        let sealed = try dataKey(app.dataKeyID).seal(secret, Self.streamContext(app.id, id))
         let created = now()
         try await record(
             caller, "audit_stream.created", app: app,
@@ -113,7 +113,7 @@ extension Vault {
             let failure: String?
             var remark: String?
             do {
-                let secret = try keys.dataKey(app.dataKeyID).open(
+                let secret = try dataKey(app.dataKeyID).open(
                     stream.secret, Self.streamContext(app.id, stream.id))
                 let request = try AuditStreamMessage.request(stream, records: records, secret: secret, now: now())
                 let response = try await send(request)

@@ -102,7 +102,12 @@ private struct SignatureHeaders {
 
 extension Vault {
     /// Verifies the request and names its caller.
-    package func authenticate(_ request: SignedRequest, origin: RequestOrigin) async throws -> AppCaller {
+    ///
+    /// - Parameter defersNonce: whether a request that gets past here may burn its nonce with its own commit; whoever answers
+    ///   it calls `settle` before.
+    package func authenticate(_ request: SignedRequest, origin: RequestOrigin, defersNonce: Bool) async throws
+        -> AppCaller
+    {
         let time = now()
         let apiKey = try SignatureHeaders.apiKey(request)
         let digest = digestKey.digest(apiKey.revealed())
@@ -119,28 +124,50 @@ extension Vault {
         else {
             throw VaultError(.timestampOutOfRange, "The request's timestamp is too far from the server's clock.")
         }
-        let counted = try await admit(key, nonce: headers.nonce, at: time)
-        try Self.checkState(key, app: app, at: time)
-        try Self.checkAddress(key, origin: origin)
-        if let counted, !counted.isCounted { throw Self.rateLimited(counted.state, at: time) }
-        return try await caller(key, headers: headers, rateLimit: counted?.state, origin: origin)
+        let nonce = RequestNonce(
+            headers.nonce, keyID: key.id, expiresAt: time.adding(seconds: Limits.nonceLifeSeconds))
+        let counted = defersNonce && key.rateLimitPerMinute == nil ? nil : try await admit(key, nonce: nonce, at: time)
+        do {
+            try Self.checkState(key, app: app, at: time)
+            try Self.checkAddress(key, origin: origin)
+            if let counted, !counted.isCounted { throw Self.rateLimited(counted.state, at: time) }
+            return try await caller(key, headers: headers, rateLimit: counted?.state, origin: origin, nonce: nonce)
+        } catch {
+            try await settle(nonce, appID: key.appID)
+            throw error
+        }
     }
 
     /// Burns the nonce, durably, and counts the request against the key's limit.
-    private func admit(_ key: APIKeyRecord, nonce: String, at time: Instant) async throws -> CountedUse? {
-        let outcome = try await write(in: .app(key.appID)) { transaction -> (isNew: Bool, counted: CountedUse?) in
-            let expiresAt = time.adding(seconds: Limits.nonceLifeSeconds)
-            guard try transaction.insertNonce(nonce, keyID: key.id, expiresAt: expiresAt) else { return (false, nil) }
-            return (
-                true,
-                try key.rateLimitPerMinute.map { limit in
-                    try transaction.countUse(
-                        RateCounter(source: key.id.text, subject: "requests", limit: limit, seconds: 60), now: time)
-                }
-            )
+    private func admit(_ key: APIKeyRecord, nonce: RequestNonce, at time: Instant) async throws -> CountedUse? {
+        let counted = try await burning(nonce, in: .app(key.appID)) { transaction in
+            try key.rateLimitPerMinute.map { limit in
+                try transaction.countUse(
+                    RateCounter(source: key.id.text, subject: "requests", limit: limit, seconds: 60), now: time)
+            }
         }
-        guard outcome.isNew else { throw VaultError(.nonceReplayed, "This signed request was seen before.") }
-        return outcome.counted
+        return counted
+    }
+
+    /// Burns the caller's nonce unless its verb did. Throws for a request that was seen before: then nothing may be answered
+    /// that it led to.
+    package func settle(_ caller: AppCaller) async throws { try await settle(caller.nonce, appID: caller.appID) }
+
+    private func settle(_ nonce: RequestNonce, appID: AppID) async throws {
+        guard !nonce.isBurned else { return }
+        try await burning(nonce, in: .app(appID)) { _ in }
+    }
+
+    /// A write that carries the nonce.
+    func burning<Result: Sendable>(
+        _ nonce: RequestNonce, in scope: WriteScope, _ body: @escaping @Sendable (Transaction) throws -> Result
+    ) async throws -> Result {
+        let result = try await write(in: scope) { transaction in
+            try nonce.burn(in: transaction)
+            return try body(transaction)
+        }
+        nonce.noteBurned()
+        return result
     }
 
     private static func checkState(_ key: APIKeyRecord, app: AppRecord, at time: Instant) throws {
@@ -179,7 +206,8 @@ extension Vault {
     }
 
     private func caller(
-        _ key: APIKeyRecord, headers: SignatureHeaders, rateLimit: RateLimitState?, origin: RequestOrigin
+        _ key: APIKeyRecord, headers: SignatureHeaders, rateLimit: RateLimitState?, origin: RequestOrigin,
+        nonce: RequestNonce
     ) async throws -> AppCaller {
         var scopes = GrantedScopes(key.scopes.compactMap(KeyScope.init))
         if let constraints = headers.scopeConstraints, !constraints.isEmpty {
@@ -193,7 +221,7 @@ extension Vault {
             appID: key.appID, keyID: key.id, keyPrefix: key.prefix, isAgentKey: key.keyType == .agent, scopes: scopes,
             actorID: try await actor(headers, key: key), callerLabel: headers.caller,
             context: try Self.context(headers.context), requestRule: try Self.requestRule(headers.requestRule),
-            isKeyDeprecated: key.deprecatedAt != nil, rateLimit: rateLimit, origin: origin)
+            isKeyDeprecated: key.deprecatedAt != nil, rateLimit: rateLimit, origin: origin, nonce: nonce)
     }
 
     /// A label gets an actor of the app; a UUID claims to be a managed agent, and this app has none.

@@ -238,7 +238,7 @@ extension Vault {
     private func dataKey(forSession id: ConnectSessionID, app: AppRecord) async throws -> (id: DataKeyID, key: DataKey)?
     {
         guard let keyID = try await dataKeyID(forSession: id, app: app) else { return nil }
-        do { return (keyID, try keys.dataKey(keyID)) } catch KeyStoreError.keyDestroyed { return nil }
+        do { return (keyID, try dataKey(keyID)) } catch KeyStoreError.keyDestroyed { return nil }
     }
 
     private func dataKeyID(forSession id: ConnectSessionID, app: AppRecord) async throws -> DataKeyID? {
@@ -248,7 +248,7 @@ extension Vault {
             return nil
         }
         if let dataKeyID = record.dataKeyID { return dataKeyID }
-        let fresh = try keys.createDataKey(purpose: "user", now: now())
+        let fresh = try createDataKey(purpose: "user", now: now())
         let kept = try await write(in: .app(app.id)) { transaction -> DataKeyID? in
             guard var current = try transaction.user(userID, appID: app.id), current.user.status == .active,
                 current.dataKeyID == nil

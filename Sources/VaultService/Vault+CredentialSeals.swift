@@ -25,11 +25,18 @@ extension Vault {
     }
 
     func dataKey(of record: CredentialRecord) throws -> DataKey {
-        do {
-            return try keys.dataKey(record.credential.dataKeyID)
-        } catch KeyStoreError.keyDestroyed {
+        do { return try dataKey(record.credential.dataKeyID) } catch KeyStoreError.keyDestroyed {
             throw CredentialGone()
-        } catch let error as StoreError {
+        }
+    }
+
+    /// From the key store at every use: a destroyed key must not live on in memory.
+    func dataKey(_ id: DataKeyID) throws -> DataKey {
+        do { return try keys.dataKey(id) } catch let error as StoreError { throw Self.unavailable(error) }
+    }
+
+    func createDataKey(purpose: String, now: Instant) throws -> (id: DataKeyID, key: DataKey) {
+        do { return try keys.createDataKey(purpose: purpose, now: now) } catch let error as StoreError {
             throw Self.unavailable(error)
         }
     }

@@ -106,7 +106,7 @@ extension Vault {
             id: id, appID: app.id, userID: nil, dataKeyID: app.dataKeyID, version: version,
             tokenGeneration: Identifier<CredentialNoun>().text, hasRefreshToken: false, scopes: [],
             accessExpiresAt: nil, diedAt: nil)
-        let key = try keys.dataKey(app.dataKeyID)
+        let key = try dataKey(app.dataKeyID)
         return CredentialRecord(
             credential: credential, providerID: secret.slug, managedSecretID: secret.id, accountID: nil,
             accessToken: try seal(value, for: credential, purpose: Self.accessPurpose, with: key), refreshToken: nil)

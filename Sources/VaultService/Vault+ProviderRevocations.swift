@@ -79,7 +79,7 @@ extension Vault {
         }
         let oneOff =
             owed.contains(where: isSendable)
-            ? try spareRevocationKey.take() ?? keys.createDataKey(purpose: Self.revocationKeyPurpose, now: time) : nil
+            ? try spareRevocationKey.take() ?? createDataKey(purpose: Self.revocationKeyPurpose, now: time) : nil
         for item in owed {
             let id = RevocationID()
             let isSendable = isSendable(item)
@@ -107,7 +107,7 @@ extension Vault {
     func prepareRevocationKey() throws {
         // Another node would take it for an orphan.
         guard !store.isShared else { return }
-        try spareRevocationKey.fill { try keys.createDataKey(purpose: Self.revocationKeyPurpose, now: now()) }
+        try spareRevocationKey.fill { try createDataKey(purpose: Self.revocationKeyPurpose, now: now()) }
     }
 
     static func revocationContext(_ appID: AppID, _ id: RevocationID) -> SealContext {
@@ -192,7 +192,7 @@ extension Vault {
         guard let sealed = revocation.token, let dataKeyID = revocation.dataKeyID else {
             return .unsupported(reason: "no token is held")
         }
-        let token = try keys.dataKey(dataKeyID).open(sealed, Self.revocationContext(revocation.appID, revocation.id))
+        let token = try dataKey(dataKeyID).open(sealed, Self.revocationContext(revocation.appID, revocation.id))
         return await (try oauthClient(provider, app: app)).revoke(token, hint: revocation.tokenTypeHint)
     }
 

@@ -56,7 +56,7 @@ extension Vault {
 
     package func proxy(_ caller: AppCaller, _ request: ProxyRequest) async throws -> ProxyAnswer {
         let entry = useEntry(caller, Self.proxiedEvent, request.release)
-        return try await recordingRefusal(entry) { entry in
+        return try await recordingRefusal(caller, entry) { entry in
             try Self.check(request)
             var release = request.release
             release.query = request.query

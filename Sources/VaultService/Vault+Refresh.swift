@@ -102,7 +102,7 @@ extension Vault {
         renewed.credential.accessExpiresAt = answer.expiresInSeconds.map { time.adding(seconds: $0) }
         renewed.credential.scopes = answer.scopes ?? old.credential.scopes
         let key: DataKey
-        do { key = try keys.dataKey(old.credential.dataKeyID) } catch KeyStoreError.keyDestroyed { return nil }
+        do { key = try dataKey(old.credential.dataKeyID) } catch KeyStoreError.keyDestroyed { return nil }
         renewed.accessToken = try seal(
             answer.accessToken, for: renewed.credential, purpose: Self.accessPurpose, with: key)
         do {

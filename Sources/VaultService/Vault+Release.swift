@@ -60,7 +60,7 @@ extension Vault {
         let event = mode == .retrieve ? Self.retrievedEvent : Self.proxiedEvent
         let scope = Self.scope(of: mode)
         guard !caller.scopes.allowsSome(scope) else { return }
-        try await recordingRefusal(caller.entry(event, .deny, at: now())) { _ in try caller.requireSome(scope) }
+        try await recordingRefusal(caller, caller.entry(event, .deny, at: now())) { _ in try caller.requireSome(scope) }
     }
 
     private static func scope(of mode: ReleaseMode) -> String {
@@ -76,7 +76,7 @@ extension Vault {
     /// Hands the credential to the caller (`POST /sdk/token`).
     package func retrieve(_ caller: AppCaller, _ request: ReleaseRequest) async throws -> ReleasedCredential {
         let entry = useEntry(caller, Self.retrievedEvent, request)
-        return try await recordingRefusal(entry) { entry in
+        return try await recordingRefusal(caller, entry) { entry in
             try await self.release(caller, request, mode: .retrieve, entry: &entry) { _, _ in }.credential
         }
     }
@@ -99,9 +99,10 @@ extension Vault {
         return url[..<start] + "…" + url[at...]
     }
 
-    /// Writes the one record of a refused use, whatever step refused it, before the refusal is answered.
+    /// Writes the one record of a refused use, whatever step refused it, before the refusal is answered. A request that was
+    /// seen before is none.
     func recordingRefusal<Result: Sendable>(
-        _ initial: AuditEntry, _ body: (inout AuditEntry) async throws -> Result
+        _ caller: AppCaller, _ initial: AuditEntry, _ body: (inout AuditEntry) async throws -> Result
     ) async throws -> Result {
         var entry = initial
         do {
@@ -111,6 +112,8 @@ extension Vault {
         } catch let recorded as RecordedRefusal {
             countDecision(entry.event, recorded.error)
             throw recorded.error
+        } catch let error as VaultError where error.code == .nonceReplayed {
+            throw error
         } catch {
             countDecision(entry.event, error)
             let refusal = error as? VaultError
@@ -120,7 +123,7 @@ extension Vault {
             entry.details["missing_scopes"] = refusal?.members["missing"]
             let refused = entry
             let auditKey = auditKey
-            try await write(in: WriteScope(of: refused)) { try $0.appendAudit(refused, key: auditKey) }
+            try await burning(caller.nonce, in: WriteScope(of: refused)) { try $0.appendAudit(refused, key: auditKey) }
             throw error
         }
     }
@@ -159,7 +162,9 @@ extension Vault {
             guard let credentialID = use.credentialID else { throw CredentialGone() }
             var record = try await freshCredential(credentialID, appID: use.appID)
             for _ in 0..<Limits.releaseAttemptsMax {
-                if let credential = try await commit(use, with: record, entry: entry, alongside: alongside) {
+                if let credential = try await commit(
+                    use, by: caller, with: record, entry: entry, alongside: alongside)
+                {
                     return (use, credential)
                 }
                 // Renewed by somebody else meanwhile: what is stored now is as fresh as it gets.
@@ -221,7 +226,7 @@ extension Vault {
 
     /// Decides on what the database says now and records the outcome; `nil` when the credential is not the one at hand.
     private func commit(
-        _ use: Use, with record: CredentialRecord, entry: AuditEntry,
+        _ use: Use, by caller: AppCaller, with record: CredentialRecord, entry: AuditEntry,
         alongside: @escaping @Sendable (Transaction, AuditEntry) throws -> Void
     ) async throws -> ReleasedCredential? {
         enum Outcome: Sendable {
@@ -231,7 +236,7 @@ extension Vault {
         }
         let token = try openAccessToken(record)
         let time = now()
-        let outcome = try await write(in: .app(use.appID)) { transaction -> Outcome in
+        let outcome = try await burning(caller.nonce, in: .app(use.appID)) { transaction -> Outcome in
             var entry = entry
             let (facts, counters) = try releaseFacts(use, in: transaction)
             let decision = ReleaseDecision.decide(facts)

@@ -144,7 +144,7 @@ package struct Vault: Sendable {
         }
     }
 
-    static func unavailable(_ error: StoreError) -> any Error {
+    package static func unavailable(_ error: StoreError) -> any Error {
         if case .constraint = error { return error }
         return VaultError(
             .serviceUnavailable, "The vault cannot answer right now.", retryAfterSeconds: 2, cause: "store: \(error)")

@@ -28,11 +28,16 @@ package enum DatabaseTransfer {
             try? database.close()
             try? keyDatabase.close()
         }
+        for engine in [database, keyDatabase] where try engine.isNew() {
+            guard try engine.tables().isEmpty else {
+                throw DatabaseTransferError.targetInUse("the database is not empty: it holds tables of something else")
+            }
+        }
         try database.migrate(Schema.migrations)
         try keyDatabase.migrate(KeyStore.migrations)
         let id = try store.installationID()
         guard try database.read({ try $0.row("SELECT 1 AS found FROM installation LIMIT 1") == nil }) else {
-            throw DatabaseTransferError.targetInUse("the database holds an installation already")
+            throw DatabaseTransferError.targetInUse("the database is not empty: it holds an installation")
         }
         let keysID = try keyDatabase.read { try $0.row("SELECT id FROM installation")?.text("id") }
         guard keysID == nil || keysID == id else {
@@ -61,7 +66,7 @@ package enum DatabaseTransfer {
                     counts[table] = rows
                     onTable(table, rows)
                 }
-                try copy.statements.continueNumbers()
+                if counts[Schema.numberedTable] != nil { try copy.statements.continueNumbers() }
                 return counts
             }
         }

@@ -22,8 +22,8 @@ protocol Engine: Sendable {
     /// Erases what earlier writes have overwritten or deleted, as far as the engine can.
     func erase() async throws
 
-    /// Whether it has no schema yet.
-    func isNew() throws -> Bool
+    /// The tables that there are, whoever made them.
+    func tables() throws -> [String]
 
     /// Applies, in order and in one transaction, the migrations that this database has not seen.
     func migrate(_ migrations: [Schema.Migration]) throws
@@ -41,6 +41,11 @@ protocol Engine: Sendable {
     var isShared: Bool { get }
 
     func close() throws
+}
+
+extension Engine {
+    /// Whether it has no schema of ours yet.
+    func isNew() throws -> Bool { try !tables().contains("schema_migrations") }
 }
 
 // MARK: - Group commit

@@ -71,8 +71,12 @@ struct PostgresEngine: Engine {
         }
     }
 
-    func isNew() throws -> Bool {
-        try read { try $0.row("SELECT to_regclass('schema_migrations') IS NULL AS is_new")?.bool("is_new") ?? true }
+    func tables() throws -> [String] {
+        try read {
+            try $0.rows("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()").map {
+                try $0.text("tablename")
+            }
+        }
     }
 
     private func writeNow<Result>(on connection: PostgresConnection, _ body: (Transaction) throws -> Result) throws

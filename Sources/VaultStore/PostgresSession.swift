@@ -140,9 +140,13 @@ struct PostgresSession: ~Copyable {
 
     /// Whether the server has ended the session since it was last used.
     mutating func noticeEnd() {
-        var watched = pollfd(fd: PQsocket(pointer), events: Int16(POLLIN), revents: 0)
-        guard !isBroken, expected.isEmpty, poll(&watched, 1, 0) > 0 else { return }
-        if PQconsumeInput(pointer) == 0 || PQstatus(pointer) != CONNECTION_OK { isBroken = true }
+        guard expected.isEmpty else { return }
+        // What it says when it ends comes before the end itself.
+        while !isBroken {
+            var watched = pollfd(fd: PQsocket(pointer), events: Int16(POLLIN), revents: 0)
+            guard poll(&watched, 1, 0) > 0 else { return }
+            if PQconsumeInput(pointer) == 0 || PQstatus(pointer) != CONNECTION_OK { isBroken = true }
+        }
     }
 
     private mutating func send(_ sql: String, _ arguments: [SQLValue], areTypesInferred: Bool = false) throws {

@@ -49,6 +49,9 @@ enum Schema {
         Migration(name: "0012-portal", statements: portal + connectSignIn),
     ]
 
+    /// Whose rows the engine numbers.
+    static let numberedTable = "audit_records"
+
     /// Every table, in an order in which rows can be inserted: what they refer to comes first.
     static let tables = [
         "installation", "organizations", "operators", "operator_identities", "memberships", "invitations",

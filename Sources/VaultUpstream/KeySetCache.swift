@@ -34,8 +34,14 @@ package actor KeySetCache {
     /// Callers took their `now` a moment apart; one that is older is no clock that was set back.
     private static let clockToleranceSeconds: Int64 = 60
 
+    /// A key set as it is believed now. What it verified holds for as long as its version does.
+    package struct Believed: Sendable {
+        package let keySet: JSONWebKeySet
+        let version: UInt64
+    }
+
     private struct Entry {
-        var keySet: JSONWebKeySet?
+        var keySet: Believed?
         var loadedAt = Instant(milliseconds: 0)
         var failure: (error: KeySetUnavailable, at: Instant)?
         var unknownKeyFetchAt: Instant?
@@ -45,9 +51,10 @@ package actor KeySetCache {
 
     private struct Flight {
         let id: UInt64
-        let task: Task<Result<JSONWebKeySet, KeySetUnavailable>, Never>
+        let task: Task<Result<Believed, KeySetUnavailable>, Never>
     }
 
+    nonisolated let verified = VerifiedTokens()
     private let send: Send
     private var entries: [WebAddress: Entry] = [:]
     private var counter: UInt64 = 0
@@ -57,7 +64,7 @@ package actor KeySetCache {
     /// The set to verify with. Waits only when there is none, or when it is older than five minutes.
     package func keys(
         for jwksURI: WebAddress, now: Instant
-    ) async throws(KeySetUnavailable) -> JSONWebKeySet {
+    ) async throws(KeySetUnavailable) -> Believed {
         let entry = use(jwksURI)
         if let keySet = entry.keySet, Self.isWithin(Self.freshSeconds, since: entry.loadedAt, now) { return keySet }
         if let failure = entry.failure {
@@ -74,7 +81,7 @@ package actor KeySetCache {
     /// The set to try once more with, after a token that names an unknown key: a newer one when it may be fetched now.
     package func keysAfterUnknownKey(
         for jwksURI: WebAddress, now: Instant
-    ) async throws(KeySetUnavailable) -> JSONWebKeySet {
+    ) async throws(KeySetUnavailable) -> Believed {
         let entry = use(jwksURI)
         guard let usable = Self.usableKeySet(entry, now) else { return try await keys(for: jwksURI, now: now) }
         if let flight = entry.flight { return try await outcome(of: flight, entry, now) }
@@ -91,7 +98,7 @@ package actor KeySetCache {
     /// What was fetched, or else what `entry` had before, as far as the failure lets it be believed.
     private func outcome(
         of flight: Flight, _ entry: Entry, _ now: Instant
-    ) async throws(KeySetUnavailable) -> JSONWebKeySet {
+    ) async throws(KeySetUnavailable) -> Believed {
         switch await flight.task.value {
         case .success(let keySet): return keySet
         case .failure(let failure):
@@ -107,7 +114,7 @@ package actor KeySetCache {
         let id = next()
         let task = Task { [send] in
             let started = ContinuousClock.now
-            let outcome = await Self.outcome(fetching: address, send: send)
+            let outcome = self.believing(await Self.outcome(fetching: address, send: send), at: address)
             let elapsedMilliseconds = (ContinuousClock.now - started) / .milliseconds(1)
             self.land(address, flight: id, outcome, startedAt: now, elapsedMilliseconds: Int64(elapsedMilliseconds))
             return outcome
@@ -127,8 +134,18 @@ package actor KeySetCache {
         }
     }
 
+    /// The same keys keep their version.
+    private func believing(_ outcome: Result<JSONWebKeySet, KeySetUnavailable>, at address: WebAddress)
+        -> Result<Believed, KeySetUnavailable>
+    {
+        outcome.map { keySet in
+            if let known = entries[address]?.keySet, known.keySet.fingerprint == keySet.fingerprint { return known }
+            return Believed(keySet: keySet, version: next())
+        }
+    }
+
     private func land(
-        _ address: WebAddress, flight: UInt64, _ outcome: Result<JSONWebKeySet, KeySetUnavailable>, startedAt: Instant,
+        _ address: WebAddress, flight: UInt64, _ outcome: Result<Believed, KeySetUnavailable>, startedAt: Instant,
         elapsedMilliseconds: Int64
     ) {
         // Forgotten or displaced meanwhile: the outcome is for those who wait, and not kept.
@@ -196,7 +213,7 @@ package actor KeySetCache {
         return entry
     }
 
-    private static func usableKeySet(_ entry: Entry, _ now: Instant) -> JSONWebKeySet? {
+    private static func usableKeySet(_ entry: Entry, _ now: Instant) -> Believed? {
         let limit = entry.failure?.error.isWithdrawal == true ? freshSeconds : usableSeconds
         return isWithin(limit, since: entry.loadedAt, now) ? entry.keySet : nil
     }
@@ -226,17 +243,17 @@ package struct TokenVerifier: Sendable {
     package func verify(
         _ compact: String, jwksURI: WebAddress, now: Instant
     ) async throws(TokenVerificationError) -> JSONObject {
-        let token: JSONWebSignature
+        let key = VerifiedTokens.Key(token: compact, jwksURI: jwksURI)
         do {
-            token = try JSONWebSignature(compact: compact)
-        } catch {
-            throw .refused(error.reason)
-        }
-        do {
-            if try isSigned(token, by: try await keySets.keys(for: jwksURI, now: now)) { return token.claims }
+            // Only what was a token once is known, so that what is none still causes no fetch.
+            let token = keySets.verified.isKnown(key) ? nil : try JSONWebSignature(compact: compact)
+            let believed = try await keySets.keys(for: jwksURI, now: now)
+            if let claims = keySets.verified.claims(key, keySetVersion: believed.version, now: now) { return claims }
+            let read = try token ?? JSONWebSignature(compact: compact)
+            if let claims = try claims(of: read, key, by: believed, now: now) { return claims }
             // The issuer may have a key that we have not seen yet.
             let newer = try await keySets.keysAfterUnknownKey(for: jwksURI, now: now)
-            if try isSigned(token, by: newer) { return token.claims }
+            if let claims = try claims(of: read, key, by: newer, now: now) { return claims }
         } catch let error as KeySetUnavailable {
             throw .keySetUnavailable(error.reason)
         } catch {
@@ -245,13 +262,16 @@ package struct TokenVerifier: Sendable {
         throw .refused(JSONWebSignatureError.unknownKey.reason)
     }
 
-    /// False when the set does not know the key that the token names.
-    private func isSigned(_ token: JSONWebSignature, by keys: JSONWebKeySet) throws(JSONWebSignatureError) -> Bool {
+    /// `nil` when the set does not know the key that the token names.
+    private func claims(
+        of token: JSONWebSignature, _ key: VerifiedTokens.Key, by believed: KeySetCache.Believed, now: Instant
+    ) throws(JSONWebSignatureError) -> JSONObject? {
         do {
-            try token.verify(with: keys)
-            return true
+            try token.verify(with: believed.keySet)
         } catch .unknownKey {
-            return false
+            return nil
         }
+        keySets.verified.note(token.claims, for: key, keySetVersion: believed.version, now: now)
+        return token.claims
     }
 }

@@ -9,7 +9,9 @@ import VaultTestSupport
 struct StoreTests {
     private struct Refused: Error {}
 
-    @Test("a database opens in WAL with every commit durable, foreign keys on and no copy of deleted pages")
+    @Test(
+        "a database opens in WAL with every commit durable, foreign keys on and no copy of deleted pages",
+        .enabled(if: TestDatabase.isFile))
     func settings() throws {
         try TemporaryFolder.use { folder in
             let store = try Store(TestDatabase.address(in: folder))

@@ -150,14 +150,16 @@ struct Edge: HTTPResponder {
         case .sdk:
             route = "/sdk"
             let signed = SignedRequest(method: method, target: target, headers: exchange.headers, body: exchange.body)
-            let caller = try await vault.authenticate(signed, origin: origin)
+            let match = sdk.match(method: method, path: path)
+            let caller = try await vault.authenticate(signed, origin: origin, defersNonce: match.commitsNonce)
             var answer: Answer
             do {
-                answer = try await handle(sdk.match(method: method, path: path), exchange, caller, route: &route)
+                answer = try await handle(match, exchange, caller, route: &route)
             } catch let error as VaultError {
                 report(error, requestID: origin.requestID)
                 answer = error.answer
             }
+            try await vault.settle(caller)
             answer.headers += Self.callerHeaders(caller)
             return answer
         }
@@ -173,9 +175,15 @@ struct Edge: HTTPResponder {
     }
 
     private func walletAnswer(_ exchange: Exchange, route: inout String?) async throws -> Answer {
-        guard let cookie = walletRoutes.session.value(of: exchange),
-            let caller = try vault.walletCaller(cookie: cookie, origin: exchange.origin)
-        else { return .redirect(SitePath.walletSignIn.path) }
+        let found: WalletCaller?
+        do {
+            found = try walletRoutes.session.value(of: exchange).flatMap {
+                try vault.walletCaller(cookie: $0, origin: exchange.origin)
+            }
+        } catch let error as VaultError {
+            return page(error, exchange)
+        }
+        guard let caller = found else { return .redirect(SitePath.walletSignIn.path) }
         do {
             if exchange.method != "GET" { try walletRoutes.requireForm(exchange) }
             return try await handle(
@@ -187,9 +195,11 @@ struct Edge: HTTPResponder {
     }
 
     private func portalAnswer(_ exchange: Exchange, route: inout String?) async throws -> Answer {
-        guard let caller = try await portalRoutes.caller(of: exchange) else {
-            return portalRoutes.signInRedirect(exchange)
+        let found: PortalCaller?
+        do { found = try await portalRoutes.caller(of: exchange) } catch let error as VaultError {
+            return page(error, exchange)
         }
+        guard let caller = found else { return portalRoutes.signInRedirect(exchange) }
         do {
             // Before a route is looked for, so that none can forget it.
             if exchange.method != "GET" { try portalRoutes.requireForm(exchange) }
@@ -199,6 +209,12 @@ struct Edge: HTTPResponder {
             report(error, requestID: exchange.origin.requestID)
             return portalRoutes.refusal(error, caller, exchange)
         }
+    }
+
+    /// For somebody of whom nobody can say who it is.
+    private func page(_ error: VaultError, _ exchange: Exchange) -> Answer {
+        report(error, requestID: exchange.origin.requestID)
+        return MessagePage.refusal(error)
     }
 
     private func handle<Caller>(

@@ -26,9 +26,11 @@ package struct Installation: Sendable {
             throw InstallationError(description: "there is no installation at \(path)")
         }
         do {
-            try FileManager.default.createDirectory(
-                atPath: settings.dataDirectory, withIntermediateDirectories: true,
-                attributes: [.posixPermissions: 0o700])
+            if creating {
+                try FileManager.default.createDirectory(
+                    atPath: settings.dataDirectory, withIntermediateDirectories: true,
+                    attributes: [.posixPermissions: 0o700])
+            }
             store = try Store(settings.database, creating: creating)
             keys = try KeyStore(settings.keyStore) { try Self.masterKey(settings, mayMake: $0) }
         } catch KeyStoreError.wrongMasterKey {

@@ -101,6 +101,8 @@ struct Route<Caller: Sendable>: Sendable {
     private(set) var answer: RouteAnswer?
     /// Whether the handler reads the body itself, so that a head which is refused costs no more.
     private(set) var readsBodyLate = false
+    /// Whether the verb commits the nonce of its request together with what it writes.
+    private(set) var commitsNonce = false
     let handle: @Sendable (Caller, Exchange) async throws -> Answer
 
     init(
@@ -114,6 +116,7 @@ struct Route<Caller: Sendable>: Sendable {
         self.handle = handle
     }
 
+    func committingNonce() -> Route { with { $0.commitsNonce = true } }
     func readingBodyLate() -> Route { with { $0.readsBodyLate = true } }
     func taking(query: [RouteField]) -> Route { with { $0.query += query } }
     func taking(body: [RouteField]) -> Route { with { $0.body = body } }
@@ -166,6 +169,8 @@ struct RouteTable<Caller: Sendable>: Sendable {
         case route(Route<Caller>, parameters: [String: String])
         case wrongMethod(allowed: [String])
         case none
+
+        var commitsNonce: Bool { if case .route(let route, _) = self { route.commitsNonce } else { false } }
     }
 
     let routes: [Route<Caller>]

@@ -15,7 +15,7 @@ extension SDKRoutes {
                 let request = Self.releaseRequest(fields, from: fields.optionalFields("request"))
                 try fields.finish()
                 return .json(try await vault.retrieve(caller, request).json)
-            },
+            }.committingNonce(),
             Route("POST", "/sdk/proxy", "Call a provider with a credential") { caller, exchange in
                 try await vault.requireScope(caller, for: .proxy)
                 let fields = try exchange.fields(.ignored)
@@ -24,7 +24,7 @@ extension SDKRoutes {
                     query: Self.query(fields), body: fields.value("body"))
                 try fields.finish()
                 return .json(try await vault.proxy(caller, request).json)
-            },
+            }.committingNonce(),
         ]
     }
 

@@ -175,6 +175,9 @@ struct WalletRoutes: Sendable {
     func refusal(_ error: VaultError, _ caller: WalletCaller, _ exchange: Exchange) -> Answer {
         var answer = answer(frame(caller, exchange).refusal(error), status: error.code.status)
         answer.errorCode = error.code
+        if let seconds = error.retryAfterSeconds {
+            answer.headers.append((name: "Retry-After", value: String(seconds)))
+        }
         return answer
     }
 
@@ -191,16 +194,13 @@ struct WalletRoutes: Sendable {
     }
 
     private static func rendering(_ body: () throws -> Answer) throws -> Answer {
-        do { return try body() } catch let error as VaultError { return refusal(error) }
+        do { return try body() } catch let error as VaultError { return MessagePage.refusal(error) }
     }
 
     private static func rendering(_ body: () async throws -> Answer) async throws -> Answer {
-        do { return try await body() } catch let error as VaultError { return refusal(error) }
+        do { return try await body() } catch let error as VaultError { return MessagePage.refusal(error) }
     }
 
-    private static func refusal(_ error: VaultError) -> Answer {
-        MessagePage(title: "That did not work", message: error.message).layout.answer(status: error.code.status)
-    }
 }
 
 /// The cookie of a Wallet session. Its value is new with every sign-in, and only its digest is stored.

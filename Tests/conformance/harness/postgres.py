@@ -168,6 +168,11 @@ class Cluster:
         query = f"?{urlencode(options)}" if options else ""
         return f"postgresql://{ROLE}:{quote(password or self.password)}@127.0.0.1:{self.port}/{database}{query}"
 
+    @property
+    def administrator_url(self) -> str:
+        """For who makes databases of their own."""
+        return f"postgresql://postgres:{quote(self._superuser_password)}@127.0.0.1:{self.port}/postgres"
+
     def database(self) -> str:
         """Makes a fresh database, and answers its URL."""
         name = f"vault_{secrets.token_hex(6)}"

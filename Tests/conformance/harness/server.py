@@ -66,6 +66,10 @@ class Server:
     def stop(self, timeout_seconds: float = 15) -> int:
         return self._process.stop(timeout_seconds)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def is_running(self) -> bool:
         return self._process is not None and self._process.is_running()
 

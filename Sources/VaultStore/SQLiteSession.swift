@@ -1,0 +1,142 @@
+import CSQLite
+import VaultAPI
+
+/// One connection to an SQLite file, with the statements that were prepared on it.
+struct SQLiteSession: ~Copyable {
+    private struct Statement {
+        let pointer: OpaquePointer
+        var columns: [String]
+    }
+
+    private let pointer: OpaquePointer
+    private var statements: [String: Statement] = [:]
+
+    private static let preparedMax = 1000
+    /// Lets SQLite copy what is bound (`SQLITE_TRANSIENT`).
+    private static let copying = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
+
+    /// Opens a file that exists.
+    static func open(path: String, busyMilliseconds: Int32) throws -> SQLiteSession {
+        var pointer: OpaquePointer?
+        let code = sqlite3_open_v2(path, &pointer, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nil)
+        guard code == SQLITE_OK, let pointer else {
+            sqlite3_close_v2(pointer)
+            throw StoreError.unavailable("SQLite \(code)")
+        }
+        sqlite3_extended_result_codes(pointer, 1)
+        sqlite3_busy_timeout(pointer, busyMilliseconds)
+        return SQLiteSession(pointer: pointer)
+    }
+
+    private init(pointer: OpaquePointer) { self.pointer = pointer }
+
+    deinit {
+        for statement in statements.values { sqlite3_finalize(statement.pointer) }
+        sqlite3_close_v2(pointer)
+    }
+
+    var isInTransaction: Bool { sqlite3_get_autocommit(pointer) == 0 }
+
+    func setBusy(milliseconds: Int32) { sqlite3_busy_timeout(pointer, milliseconds) }
+
+    mutating func rows(_ sql: String, _ arguments: [SQLValue], limit: Int = .max) throws -> [Row] {
+        let statement = try prepared(sql)
+        defer { Self.end(statement.pointer) }
+        bind(arguments, to: statement.pointer)
+        var columns = statement.columns
+        var rows: [Row] = []
+        while rows.count < limit, try step(statement.pointer) {
+            let width = sqlite3_column_count(statement.pointer)
+            if rows.isEmpty, columns.count != Int(width) {
+                // The schema was changed by another process since the statement was prepared.
+                columns = Self.columns(statement.pointer)
+                statements[sql]?.columns = columns
+            }
+            rows.append(Row(columns: columns, values: (0..<width).map { Self.value(statement.pointer, $0) }))
+        }
+        return rows
+    }
+
+    mutating func execute(_ sql: String, _ arguments: [SQLValue]) throws -> Int {
+        let statement = try prepared(sql)
+        defer { Self.end(statement.pointer) }
+        bind(arguments, to: statement.pointer)
+        while try step(statement.pointer) {}
+        return Int(sqlite3_changes(pointer))
+    }
+
+    private mutating func prepared(_ sql: String) throws -> Statement {
+        if let known = statements[sql] { return known }
+        if statements.count >= Self.preparedMax {
+            for statement in statements.values { sqlite3_finalize(statement.pointer) }
+            statements = [:]
+        }
+        var made: OpaquePointer?
+        guard sqlite3_prepare_v3(pointer, sql, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &made, nil) == SQLITE_OK, let made
+        else { throw failure() }
+        let statement = Statement(pointer: made, columns: Self.columns(made))
+        statements[sql] = statement
+        return statement
+    }
+
+    /// Whether there is a row.
+    private func step(_ statement: OpaquePointer) throws -> Bool {
+        switch sqlite3_step(statement) {
+        case SQLITE_ROW: return true
+        case SQLITE_DONE: return false
+        default: throw failure()
+        }
+    }
+
+    /// The message of a constraint names table and column; of everything else only the number is told.
+    private func failure() -> StoreError {
+        let code = sqlite3_extended_errcode(pointer)
+        guard code & 0xFF == SQLITE_CONSTRAINT else { return .unavailable("SQLite \(code)") }
+        return .constraint(sqlite3_errmsg(pointer).map { String(cString: $0) } ?? "")
+    }
+
+    /// What was bound may be secret and is not kept.
+    private static func end(_ statement: OpaquePointer) {
+        sqlite3_reset(statement)
+        sqlite3_clear_bindings(statement)
+    }
+
+    // MARK: Values
+
+    private func bind(_ arguments: [SQLValue], to statement: OpaquePointer) {
+        var place: Int32 = 0
+        for argument in arguments {
+            place += 1
+            switch argument {
+            case .null: sqlite3_bind_null(statement, place)
+            case .integer(let integer): sqlite3_bind_int64(statement, place, integer)
+            case .text(let text): sqlite3_bind_text(statement, place, text, Int32(text.utf8.count), Self.copying)
+            case .blob(let blob):
+                _ = blob.withUnsafeBytes { bytes in
+                    bytes.isEmpty
+                        ? sqlite3_bind_zeroblob(statement, place, 0)
+                        : sqlite3_bind_blob(statement, place, bytes.baseAddress, Int32(bytes.count), Self.copying)
+                }
+            }
+        }
+    }
+
+    private static func columns(_ statement: OpaquePointer) -> [String] {
+        (0..<sqlite3_column_count(statement)).map { column in
+            sqlite3_column_name(statement, column).map { String(cString: $0) } ?? ""
+        }
+    }
+
+    private static func value(_ statement: OpaquePointer, _ column: Int32) -> SQLValue {
+        func bytes(_ start: UnsafeRawPointer?) -> UnsafeRawBufferPointer {
+            UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(statement, column)))
+        }
+        switch sqlite3_column_type(statement, column) {
+        case SQLITE_INTEGER: return .integer(sqlite3_column_int64(statement, column))
+        case SQLITE_TEXT: return .text(String(decoding: bytes(sqlite3_column_text(statement, column)), as: UTF8.self))
+        case SQLITE_BLOB: return .blob(Array(bytes(sqlite3_column_blob(statement, column))))
+        case SQLITE_FLOAT: return .text(String(sqlite3_column_double(statement, column)))
+        default: return .null(.text)
+        }
+    }
+}
