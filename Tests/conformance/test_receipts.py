@@ -17,7 +17,6 @@ from harness.local_http import Answer
 from harness.management import Management, ManagementError
 from harness.oauth_provider import OAuthProvider
 from harness.sdk import in_background, wait
-from harness.server import BINARY
 from harness.waiting import eventually
 from harness.webhooks import Auth0Stream, ClerkEndpoint
 from harness.world import PROVIDER, World
@@ -222,7 +221,7 @@ def later(world: World) -> str:
 
 
 def verify(world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([BINARY, "receipt", "verify", *arguments], capture_output=True, text=True, timeout=30, check=False)
+    return world.server.run("receipt", "verify", *arguments)
 
 
 def test_the_command_verifies_offline_with_the_data_folder_or_a_saved_key_set(auth0, tmp_path):

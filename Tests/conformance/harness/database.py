@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,8 @@ class Database(ABC):
     """The main database of an installation, or its key store."""
 
     @abstractmethod
-    def _connection(self) -> Any:
-        """A context manager: commits when it ends well, rolls back when it does not, and closes."""
+    def _connection(self) -> AbstractContextManager[Any]:
+        """Commits when it ends well, rolls back when it does not, and closes."""
 
     @abstractmethod
     def tables(self) -> list[str]: ...
@@ -89,12 +89,12 @@ class Database(ABC):
                 yield value if isinstance(value, bytes) else str(value).encode()
 
     @abstractmethod
-    def locked(self) -> Any:
-        """A context manager: meanwhile nobody else can write, and everybody can read."""
+    def locked(self) -> AbstractContextManager[None]:
+        """Meanwhile nobody else can write, and everybody can read."""
 
     @abstractmethod
-    def read_at_length(self) -> Any:
-        """A context manager: meanwhile a transaction is open that has read something."""
+    def read_at_length(self) -> AbstractContextManager[None]:
+        """Meanwhile a transaction is open that has read something."""
 
 
 class Storage(ABC):
@@ -162,10 +162,10 @@ class SQLiteFile(Database):
             connection.execute("ROLLBACK")
             connection.close()
 
-    def locked(self) -> Any:
+    def locked(self) -> AbstractContextManager[None]:
         return self._transaction("BEGIN IMMEDIATE")
 
-    def read_at_length(self) -> Any:
+    def read_at_length(self) -> AbstractContextManager[None]:
         return self._transaction("BEGIN", "SELECT count(*) FROM users")
 
 
@@ -275,7 +275,8 @@ class PostgresStorage(Storage):
         compresses what is long. Neither would a dump: it writes bytes as digits.
         """
         places = {"main": self.database, "keys": self.keys}
-        rows = {f"{place}.{table}": content for place, each in places.items() for table, content in each.content().items()}
+        contents = {place: each.content() for place, each in places.items()}
+        rows = {f"{place}.{table}": text for place, each in contents.items() for table, text in each.items()}
         log = self.cluster.log
         return {**rows, "write-ahead log": self.cluster.written(self._since), log.name: log.read_bytes()}
 
