@@ -18,12 +18,15 @@ package struct Identifier<Noun>: Hashable, Sendable, CustomStringConvertible {
 
     private static func isCanonical(_ text: String) -> Bool {
         guard text.utf8.count == 36 else { return false }
-        return text.utf8.enumerated().allSatisfy { index, byte in
+        var index = 0
+        for byte in text.utf8 {
             switch index {
-            case 8, 13, 18, 23: byte == UInt8(ascii: "-")
-            default: (byte >= 0x30 && byte <= 0x39) || (byte >= 0x61 && byte <= 0x66)
+            case 8, 13, 18, 23: guard byte == UInt8(ascii: "-") else { return false }
+            default: guard (byte >= 0x30 && byte <= 0x39) || (byte >= 0x61 && byte <= 0x66) else { return false }
             }
+            index += 1
         }
+        return true
     }
 }
 

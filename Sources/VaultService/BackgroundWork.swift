@@ -90,6 +90,8 @@ package struct Housekeeping: Service {
 
     package func run() async throws {
         await cancelWhenGracefulShutdown {
+            async let recovery: Void = vault.orReport(
+                "users without keys could not be looked for", vault.endUsersWithoutKeys)
             while !Task.isCancelled {
                 await vault.orReport("house was not kept") {
                     try await vault.ifFree("housekeeping") { await vault.keepHouse() }
@@ -97,6 +99,7 @@ package struct Housekeeping: Service {
                 // A cancelled sleep ends the loop above.
                 _ = try? await Task.sleep(for: Self.interval)
             }
+            await recovery
         }
     }
 }

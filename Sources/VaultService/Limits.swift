@@ -106,6 +106,7 @@ package enum Limits {
     package static let openUseSecondsMax: Int64 = 120
     /// Waiting for somebody else's refresh (behaviour contract, “Refresh”).
     package static let refreshWaitSeconds = 10
+    static let usersLookedAtOnce = 1000
     /// Between two looks whether another node is done.
     static let turnPause = Duration.milliseconds(50)
     /// A key that was made and is in no row after this belongs to a transaction that never committed.

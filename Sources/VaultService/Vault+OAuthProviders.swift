@@ -138,6 +138,14 @@ extension Vault {
         try configuredProvider(providerID, appID: appID, in: transaction)?.template
     }
 
+    /// Where calls with the provider's tokens may go; read anew when what is stored is another text.
+    func apiHosts(of providerID: String, appID: AppID, in transaction: Transaction) throws -> [HostRule] {
+        guard let text = try transaction.oauthProviderConfiguration(providerID, appID: appID) else { return [] }
+        return try apiHostRules.value(for: [providerID, text]) {
+            (try template(providerID, appID: appID, in: transaction)?.apiHosts ?? []).compactMap(HostRule.init)
+        }
+    }
+
     /// The client that speaks to the provider's token and revocation addresses.
     func oauthClient(_ provider: ConfiguredProvider, app: AppRecord) throws -> OAuthClient {
         let record = provider.record

@@ -58,7 +58,7 @@ extension Vault {
     /// One customer of a network: an IPv4 address, or the /64 that IPv6 gives to each.
     static func network(_ peer: IPAddress?) -> String {
         guard let address = peer?.unmapped else { return "unknown" }
-        return address.bytes.count == 16 ? Hex.encode(address.bytes.prefix(8)) + "::/64" : address.description
+        return address.bytes.count == 16 ? Hex.encode(Array(address.bytes.prefix(8))) + "::/64" : address.description
     }
 
     /// Whether the password fits, asked for no more often than guessing would need. Throws `rate_limit_exceeded`.

@@ -25,9 +25,14 @@ extension Vault {
     /// Who was ended stays so, whatever an older copy of the database says: the key store remembers the user, or at least has
     /// the user's key no more.
     private func endUsersAgain() async throws {
-        for ended in try keys.endedUsers() {
-            let stored = try read { try $0.user(ended.id, appID: ended.appID) }
-            if let stored, stored.user.epoch >= ended.epoch { continue }
+        let remembered = try keys.endedUsers()
+        let forgotten = try read { transaction in
+            try remembered.filter { ended in
+                let stored = try transaction.user(ended.id, appID: ended.appID)
+                return stored.map { $0.user.epoch < ended.epoch } ?? true
+            }
+        }
+        for ended in forgotten {
             try await write { transaction in
                 guard let app = try transaction.app(ended.appID),
                     var record = try transaction.user(ended.id, appID: app.id)
@@ -37,20 +42,32 @@ extension Vault {
                 try self.endAgain(record, app: app, in: transaction)
             }
         }
-        // In this order: a key that is made meanwhile belongs to none of these users, and a key that one of them had is gone.
-        let users = try read { try $0.usersWithKeys() }
-        let alive = try keys.dataKeyIDs()
-        for item in users where !alive.contains(item.dataKeyID) {
-            try await write { transaction in
-                guard let app = try transaction.app(item.appID),
-                    let record = try transaction.user(item.userID, appID: item.appID),
-                    record.dataKeyID == item.dataKeyID
-                else { return }
-                try self.endAgain(record, app: app, in: transaction)
-            }
-        }
         try await finishKeyDestructions()
         try await forgetDestructions()
+    }
+
+    /// The same for who was ended before the key store remembered users: their keys are gone, so that nothing of theirs opens
+    /// anyway. Goes through all users who have keys, beside requests.
+    func endUsersWithoutKeys() async throws {
+        var last: UserID?
+        while !Task.isCancelled {
+            // In this order: a key that is made meanwhile belongs to none of these users.
+            let users = try read { [last] in try $0.usersWithKeys(after: last, limit: Limits.usersLookedAtOnce) }
+            guard let next = users.last?.userID else { return }
+            last = next
+            let alive = try keys.existing(users.map(\.dataKeyID))
+            for item in users where !alive.contains(item.dataKeyID) {
+                try await write(in: .app(item.appID)) { transaction in
+                    guard let app = try transaction.app(item.appID),
+                        let record = try transaction.user(item.userID, appID: item.appID),
+                        record.dataKeyID == item.dataKeyID
+                    else { return }
+                    try self.endAgain(record, app: app, in: transaction)
+                }
+                try await finishKeyDestructions()
+            }
+            try await Task.sleep(for: Limits.turnPause)
+        }
     }
 
     private func endAgain(_ record: UserRecord, app: AppRecord, in transaction: Transaction) throws {

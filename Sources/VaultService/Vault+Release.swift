@@ -116,16 +116,19 @@ extension Vault {
             throw error
         } catch {
             countDecision(entry.event, error)
-            let refusal = error as? VaultError
-            entry.decision = .deny
-            entry.details["error"] = .string((refusal?.code ?? .internalError).rawValue)
-            if let refusal, !refusal.details.isEmpty { entry.details["refusal"] = .object(refusal.details) }
-            entry.details["missing_scopes"] = refusal?.members["missing"]
+            Self.note(error as? VaultError, in: &entry)
             let refused = entry
             let auditKey = auditKey
             try await burning(caller.nonce, in: WriteScope(of: refused)) { try $0.appendAudit(refused, key: auditKey) }
             throw error
         }
+    }
+
+    private static func note(_ refusal: VaultError?, in entry: inout AuditEntry) {
+        entry.decision = .deny
+        entry.details["error"] = .string((refusal?.code ?? .internalError).rawValue)
+        if let refusal, !refusal.details.isEmpty { entry.details["refusal"] = .object(refusal.details) }
+        entry.details["missing_scopes"] = refusal?.members["missing"]
     }
 
     private func countDecision(_ event: String, _ error: (any Error)?) {
@@ -157,10 +160,17 @@ extension Vault {
         _ caller: AppCaller, _ request: ReleaseRequest, mode: ReleaseMode, entry: inout AuditEntry,
         alongside: @escaping @Sendable (Transaction, AuditEntry) throws -> Void
     ) async throws -> (use: Use, credential: ReleasedCredential) {
-        let use = try await prepareUse(caller, request, mode: mode, entry: &entry)
+        let (use, target) = try await prepareUse(caller, request, mode: mode, entry: &entry)
         do {
-            guard let credentialID = use.credentialID else { throw CredentialGone() }
-            var record = try await freshCredential(credentialID, appID: use.appID)
+            guard let stored = target.credential, let credentialID = use.credentialID else { throw CredentialGone() }
+            var record = stored
+            if record.credential.needsRefresh(now: now()) {
+                // Nothing is asked of a provider for a use that is refused.
+                let decision = try decision(on: use)
+                entry.details["rules"] = Self.recorded(decision.rules)
+                if let refusal = decision.refusal { throw refusal }
+                record = try await freshCredential(credentialID, appID: use.appID)
+            }
             for _ in 0..<Limits.releaseAttemptsMax {
                 if let credential = try await commit(
                     use, by: caller, with: record, entry: entry, alongside: alongside)
@@ -187,10 +197,10 @@ extension Vault {
         ReleaseDecision.decide(try read { try releaseFacts(use, in: $0).facts })
     }
 
-    /// Everything before the credential is looked at: who, which grant, may it.
+    /// Everything before the decision: who, which grant, what for.
     private func prepareUse(
         _ caller: AppCaller, _ request: ReleaseRequest, mode: ReleaseMode, entry: inout AuditEntry
-    ) async throws -> Use {
+    ) async throws -> (use: Use, target: GrantRecord) {
         guard request.appUserID == nil else {
             throw VaultError(.invalidRequest, "app_user_id is for agents; an app names its user by user_token.")
         }
@@ -214,10 +224,7 @@ extension Vault {
             credentialID: target.grant.credentialID,
             hasUserToken: user != nil, method: request.method, address: address, peer: caller.origin.peer,
             requestRule: caller.requestRule)
-        let decision = try decision(on: use)
-        entry.details["rules"] = Self.recorded(decision.rules)
-        if let refusal = decision.refusal { throw refusal }
-        return use
+        return (use, target)
     }
 
     private static func recorded(_ rules: [RuleOutcome]) -> JSON? {
@@ -242,8 +249,7 @@ extension Vault {
             let decision = ReleaseDecision.decide(facts)
             entry.details["rules"] = Self.recorded(decision.rules)
             if let refusal = decision.refusal {
-                entry.decision = .deny
-                entry.details["error"] = .string(refusal.code.rawValue)
+                Self.note(refusal, in: &entry)
                 try transaction.appendAudit(entry, key: auditKey)
                 return .refused(refusal)
             }
@@ -301,8 +307,7 @@ extension Vault {
             guard let id = grant.managedSecretID else { return [] }
             return (try transaction.managedSecret(id, appID: grant.appID)?.allowedHosts ?? []).compactMap(HostRule.init)
         case .oauth:
-            return (try template(grant.providerID, appID: grant.appID, in: transaction)?.apiHosts ?? []).compactMap(
-                HostRule.init)
+            return try apiHosts(of: grant.providerID, appID: grant.appID, in: transaction)
         }
     }
 

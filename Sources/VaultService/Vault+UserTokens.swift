@@ -52,7 +52,7 @@ extension Vault {
     }
 
     func requireActiveIssuer(_ issuer: String, appID: AppID, in transaction: Transaction) throws {
-        guard try transaction.identityProvider(appID: appID)?.issuer == issuer else {
+        guard try transaction.identityProviderIssuer(appID: appID) == issuer else {
             throw VaultError(.identityProviderInactive, "The identity provider of the grant's user was removed.")
         }
     }

@@ -133,7 +133,7 @@ extension Vault {
 
     private static func recordID(_ cursor: String) -> AuditEventID? {
         guard let bytes = Base64URL.decode(cursor), bytes.count == 16 else { return nil }
-        let parts = [0..<4, 4..<6, 6..<8, 8..<10, 10..<16].map { Hex.encode(bytes[$0]) }
+        let parts = [0..<4, 4..<6, 6..<8, 8..<10, 10..<16].map { Hex.encode(Array(bytes[$0])) }
         return AuditEventID(parts.joined(separator: "-"))
     }
 }

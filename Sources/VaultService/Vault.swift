@@ -48,6 +48,7 @@ package struct Vault: Sendable {
     let keySets: KeySetCache
     let refreshes: RefreshFlights
     let policyCache: PolicyCache
+    let apiHostRules = Memo<[String], [HostRule]>(limit: 1000)
     let revocationSignal: WorkSignal
     package let metrics: VaultMetrics
     let keyDestructions: KeyDestructions

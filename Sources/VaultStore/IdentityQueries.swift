@@ -126,6 +126,11 @@ extension Transaction {
             .map(IdentityProviderRecord.init)
     }
 
+    /// Of the active provider.
+    package func identityProviderIssuer(appID: AppID) throws -> String? {
+        try row("SELECT issuer FROM identity_providers WHERE app_id = ?1 AND removed_at IS NULL", appID)?.text("issuer")
+    }
+
     package func identityProvider(webhookEndpointID: String) throws -> IdentityProviderRecord? {
         try row(
             "SELECT * FROM identity_providers WHERE webhook_endpoint_id = ?1 AND removed_at IS NULL", webhookEndpointID
@@ -236,16 +241,25 @@ extension Transaction {
     }
 
     package func users(appID: AppID, issuer: String, subject: String) throws -> [UserRecord] {
+        // The few of that subject first: SQLite keeps the order of a cross join, and would walk all users of the app.
         try rows(
             """
-            SELECT users.* FROM user_subjects JOIN users ON users.id = user_subjects.user_id
-            WHERE user_subjects.subject = ?3 AND users.app_id = ?1 AND users.issuer = ?2 ORDER BY users.id
+            SELECT users.* FROM user_subjects CROSS JOIN users
+            WHERE user_subjects.subject = ?3 AND users.id = user_subjects.user_id AND users.app_id = ?1
+                AND users.issuer = ?2 ORDER BY users.id
             """, appID, issuer, subject
         ).map(UserRecord.init)
     }
 
-    package func usersWithKeys() throws -> [(userID: UserID, appID: AppID, dataKeyID: DataKeyID)] {
-        try rows("SELECT id, app_id, data_key_id FROM users WHERE data_key_id IS NOT NULL").map {
+    /// The next users who have keys, in the order of their ids.
+    package func usersWithKeys(after id: UserID?, limit: Int) throws -> [(
+        userID: UserID, appID: AppID, dataKeyID: DataKeyID
+    )] {
+        try rows(
+            """
+            SELECT id, app_id, data_key_id FROM users WHERE id > ?1 AND data_key_id IS NOT NULL ORDER BY id LIMIT ?2
+            """, id?.text ?? "", limit
+        ).map {
             (userID: try $0.id("id"), appID: try $0.id("app_id"), dataKeyID: try $0.id("data_key_id"))
         }
     }

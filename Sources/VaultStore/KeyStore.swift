@@ -160,8 +160,15 @@ package struct KeyStore: Sendable {
         }
     }
 
-    package func dataKeyIDs() throws -> Set<DataKeyID> {
-        Set(try engine.read { try $0.rows("SELECT id FROM data_keys").map { try $0.id("id") } })
+    package func hasDataKeys() throws -> Bool {
+        try engine.read { try $0.row("SELECT 1 AS found FROM data_keys LIMIT 1") != nil }
+    }
+
+    /// Which of the keys there are.
+    package func existing(_ ids: [DataKeyID]) throws -> Set<DataKeyID> {
+        try engine.read { transaction in
+            try Set(ids.filter { try transaction.row("SELECT 1 AS found FROM data_keys WHERE id = ?1", $0) != nil })
+        }
     }
 
     // MARK: Signing keys

@@ -52,8 +52,8 @@ final class PostgresConnection: StatementRunner, Sendable {
     /// The server knows the types of the columns, and an absent value does not.
     func insert(_ rows: [Row], into table: String) throws {
         for row in rows {
-            let places = (1...row.columns.count).map { "?\($0)" }.joined(separator: ", ")
-            let columns = row.columns.joined(separator: ", ")
+            let places = (1...row.values.count).map { "?\($0)" }.joined(separator: ", ")
+            let columns = row.columns.names.joined(separator: ", ")
             try session.withLock {
                 try $0.queue(
                     "INSERT INTO \(table) (\(columns)) VALUES (\(places))", row.values, areTypesInferred: true)

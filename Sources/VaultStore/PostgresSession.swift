@@ -292,7 +292,7 @@ struct PostgresSession: ~Copyable {
         let rows = PQntuples(result)
         guard rows > 0 else { return answer }
         let width = PQnfields(result)
-        let columns = (0..<width).map { PQfname(result, $0).map { String(cString: $0) } ?? "" }
+        let columns = RowColumns((0..<width).map { PQfname(result, $0).map { String(cString: $0) } ?? "" })
         let types = (0..<width).map { PQftype(result, $0) }
         answer.rows.reserveCapacity(Int(rows))
         for row in 0..<rows {

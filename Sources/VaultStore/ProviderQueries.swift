@@ -71,6 +71,13 @@ package struct ManagedSecretRecord: Sendable {
 }
 
 extension Transaction {
+    /// What the operator set, as it is stored.
+    package func oauthProviderConfiguration(_ providerID: String, appID: AppID) throws -> String? {
+        try row(
+            "SELECT configuration FROM oauth_providers WHERE app_id = ?1 AND provider_id = ?2", appID, providerID
+        )?.text("configuration")
+    }
+
     package func upsertOAuthProvider(_ provider: OAuthProviderRecord) throws {
         try execute(
             """

@@ -75,14 +75,15 @@ final class SQLiteConnection: StatementRunner, Sendable {
                 [.integer(last), .integer(Int64(rows))])
             guard let end = page.last else { return }
             last = try end.integer("row_number")
-            try body(page.map { Row(columns: Array($0.columns.dropFirst()), values: Array($0.values.dropFirst())) })
+            let columns = RowColumns(Array(end.columns.names.dropFirst()))
+            try body(page.map { Row(columns: columns, values: Array($0.values.dropFirst())) })
         }
     }
 
     func insert(_ rows: [Row], into table: String) throws {
         for row in rows {
-            let places = (1...row.columns.count).map { "?\($0)" }.joined(separator: ", ")
-            let columns = row.columns.joined(separator: ", ")
+            let places = (1...row.values.count).map { "?\($0)" }.joined(separator: ", ")
+            let columns = row.columns.names.joined(separator: ", ")
             _ = try execute("INSERT INTO \(table) (\(columns)) VALUES (\(places))", row.values)
         }
     }

@@ -5,7 +5,7 @@ import VaultAPI
 struct SQLiteSession: ~Copyable {
     private struct Statement {
         let pointer: OpaquePointer
-        var columns: [String]
+        var columns: RowColumns
     }
 
     private let pointer: OpaquePointer
@@ -47,7 +47,7 @@ struct SQLiteSession: ~Copyable {
         var rows: [Row] = []
         while rows.count < limit, try step(statement.pointer) {
             let width = sqlite3_column_count(statement.pointer)
-            if rows.isEmpty, columns.count != Int(width) {
+            if rows.isEmpty, columns.names.count != Int(width) {
                 // The schema was changed by another process since the statement was prepared.
                 columns = Self.columns(statement.pointer)
                 statements[sql]?.columns = columns
@@ -121,10 +121,11 @@ struct SQLiteSession: ~Copyable {
         }
     }
 
-    private static func columns(_ statement: OpaquePointer) -> [String] {
-        (0..<sqlite3_column_count(statement)).map { column in
-            sqlite3_column_name(statement, column).map { String(cString: $0) } ?? ""
-        }
+    private static func columns(_ statement: OpaquePointer) -> RowColumns {
+        RowColumns(
+            (0..<sqlite3_column_count(statement)).map { column in
+                sqlite3_column_name(statement, column).map { String(cString: $0) } ?? ""
+            })
     }
 
     private static func value(_ statement: OpaquePointer, _ column: Int32) -> SQLValue {

@@ -128,13 +128,51 @@ extension Optional: SQLBindable where Wrapped: SQLBindable {
     package var sqlValue: SQLValue { map(\.sqlValue) ?? .null(Wrapped.sqlType) }
 }
 
+/// The names of a statement's columns, and where each is.
+final class RowColumns: Sendable {
+    let names: [String]
+    /// Places by a few bytes of the name, one after the other where these are the same; `-1` where there is none.
+    private let places: [Int16]
+
+    init(_ names: [String]) {
+        self.names = names
+        var places = [Int16](repeating: -1, count: max(8, names.count * 4).nextPowerOfTwo)
+        for (index, name) in names.enumerated().reversed() {
+            var place = Self.hash(name) & (places.count - 1)
+            while places[place] >= 0, names[Int(places[place])] != name { place = (place + 1) & (places.count - 1) }
+            places[place] = Int16(index)
+        }
+        self.places = places
+    }
+
+    func place(of name: String) -> Int? {
+        var place = Self.hash(name) & (places.count - 1)
+        while places[place] >= 0 {
+            let index = Int(places[place])
+            if names[index] == name { return index }
+            place = (place + 1) & (places.count - 1)
+        }
+        return nil
+    }
+
+    private static func hash(_ name: String) -> Int {
+        let bytes = name.utf8
+        guard let first = bytes.first, let last = bytes.last else { return 0 }
+        return Int(first) &* 31 &+ Int(last) &* 7 &+ bytes.count &* 131
+    }
+}
+
+extension Int {
+    fileprivate var nextPowerOfTwo: Int { 1 << (Int.bitWidth - (self - 1).leadingZeroBitCount) }
+}
+
 /// One row of an answer.
 package struct Row: Sendable {
-    let columns: [String]
+    let columns: RowColumns
     let values: [SQLValue]
 
     private func value(_ column: String) throws -> SQLValue {
-        guard let index = columns.firstIndex(of: column) else { throw StoreError.corrupt(column) }
+        guard let index = columns.place(of: column) else { throw StoreError.corrupt(column) }
         return values[index]
     }
 
@@ -203,7 +241,7 @@ package struct Row: Sendable {
 
     package func optionalJSON(_ column: String) throws -> JSON? {
         guard let text = try optionalText(column) else { return nil }
-        do { return try JSON(parsing: text) } catch { throw StoreError.corrupt(column) }
+        do { return try ParsedDocuments.json(text) } catch { throw StoreError.corrupt(column) }
     }
 
     package func object(_ column: String) throws -> JSONObject {

@@ -127,13 +127,14 @@ extension WebAddress {
         (0x21...0x7E).contains(byte) && !forbidden.contains(byte)
     }
 
-    private static let forbidden = Set("\\\"<>^`{|}".utf8)
+    private static let forbidden = Array("\\\"<>^`{|}".utf8)
 
     private static func split(scheme bytes: [UInt8]) throws(WebAddressError) -> (String, ArraySlice<UInt8>) {
         for scheme in ["https", "http"] {
-            let lead = scheme + "://"
-            guard String(decoding: bytes.prefix(lead.utf8.count), as: UTF8.self).lowercased() == lead else { continue }
-            return (scheme, bytes[lead.utf8.count...])
+            let lead = Array((scheme + "://").utf8)
+            let start = bytes.prefix(lead.count).map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }
+            guard start == lead else { continue }
+            return (scheme, bytes[lead.count...])
         }
         throw .notHTTP
     }
@@ -156,7 +157,9 @@ extension WebAddress {
 
     /// RFC 3986 §3.2.2 keeps brackets for IPv6 hosts; elsewhere they are sent encoded.
     private static func bracketsEncoded(_ bytes: ArraySlice<UInt8>) -> String {
-        String(decoding: bytes, as: UTF8.self).replacing("[", with: "%5B").replacing("]", with: "%5D")
+        let text = String(decoding: bytes, as: UTF8.self)
+        guard bytes.contains(where: { $0 == UInt8(ascii: "[") || $0 == UInt8(ascii: "]") }) else { return text }
+        return text.replacing("[", with: "%5B").replacing("]", with: "%5D")
     }
 
     /// `host`, `host:port`, `[v6]` or `[v6]:port`, in lower case.
@@ -180,11 +183,11 @@ extension WebAddress {
                 rest = text[text.index(after: close)...]
                 guard rest.isEmpty || rest.hasPrefix(":") else { throw .host }
             } else {
-                let name = String(text.prefix { $0 != ":" })
+                let name = String(decoding: text.utf8.prefix { $0 != UInt8(ascii: ":") }, as: UTF8.self)
                 ipAddress = IPAddress(name)
                 guard ipAddress != nil || Self.isDomainName(name) else { throw .host }
                 host = name
-                rest = rest.dropFirst(name.count)
+                rest = text[text.utf8.index(text.startIndex, offsetBy: name.utf8.count)...]
             }
             guard !rest.isEmpty else {
                 port = nil

@@ -32,11 +32,13 @@ struct Edge: HTTPResponder {
     let portal: RouteTable<PortalCaller>
     private let walletRoutes: WalletRoutes
     private let portalRoutes: PortalRoutes
+    private let standardHeaders: [HTTPField]
 
     init(vault: Vault, settings: ServerSettings, logger: Logger) {
         self.vault = vault
         self.settings = settings
         self.logger = logger
+        standardHeaders = Self.standardHeaders(isSecure: settings.isPublicURLSecure)
         sdk = RouteTable(SDKRoutes(vault: vault).routes)
         walletRoutes = WalletRoutes(vault: vault)
         wallet = RouteTable(walletRoutes.routes)
@@ -257,7 +259,18 @@ struct Edge: HTTPResponder {
     // MARK: Reading
 
     private static func headers(_ request: Request) -> [(name: String, value: String)] {
-        request.headers.map { (name: $0.name.canonicalName, value: $0.value.trimmingCharacters(in: .whitespaces)) }
+        request.headers.map { (name: $0.name.canonicalName, value: trimmed($0.value)) }
+    }
+
+    /// Optional white space around a value is no part of it (RFC 9110 §5.5).
+    private static func trimmed(_ value: String) -> String {
+        func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 }
+        guard let first = value.utf8.first, let last = value.utf8.last, isBlank(first) || isBlank(last) else {
+            return value
+        }
+        let inner = value.utf8.drop(while: isBlank)
+        let end = inner.lastIndex { !isBlank($0) }.map { inner.index(after: $0) } ?? inner.startIndex
+        return String(inner[..<end]) ?? ""
     }
 
     private func bodyLimit(_ area: Area, path: String) -> Int {
@@ -330,10 +343,11 @@ struct Edge: HTTPResponder {
 
     private func response(_ answer: Answer) -> Response {
         var fields = HTTPFields()
-        for (name, value) in answer.headers + standardHeaders {
+        for (name, value) in answer.headers {
             guard let field = HTTPField.Name(name), field == .setCookie || !fields.contains(field) else { continue }
             fields.append(HTTPField(name: field, value: value))
         }
+        for field in standardHeaders where !fields.contains(field.name) { fields.append(field) }
         if let stream = answer.stream {
             let (logger, executor) = (logger, vault.executor)
             return Response(
@@ -356,12 +370,15 @@ struct Edge: HTTPResponder {
             body: answer.body.isEmpty ? ResponseBody() : ResponseBody(byteBuffer: ByteBuffer(bytes: answer.body)))
     }
 
-    private var standardHeaders: [(name: String, value: String)] {
-        [
-            (name: "Cache-Control", value: "no-store"), (name: "X-Content-Type-Options", value: "nosniff"),
-            (name: "Referrer-Policy", value: "no-referrer"),
-            (name: "Content-Security-Policy", value: "default-src 'none'; frame-ancestors 'none'"),
-        ] + (settings.isPublicURLSecure ? [(name: "Strict-Transport-Security", value: "max-age=31536000")] : [])
+    /// What every answer says unless it says otherwise.
+    private static func standardHeaders(isSecure: Bool) -> [HTTPField] {
+        let always = [
+            ("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"),
+            ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+        ]
+        return (always + (isSecure ? [("Strict-Transport-Security", "max-age=31536000")] : [])).compactMap {
+            name, value in HTTPField.Name(name).map { HTTPField(name: $0, value: value) }
+        }
     }
 }
 

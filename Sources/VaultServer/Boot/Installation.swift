@@ -58,7 +58,7 @@ package struct Installation: Sendable {
         if ids.store == nil, ids.keys == nil {
             ids.keys = try keys.installationID(orSet: UUID().uuidString.lowercased())
         }
-        if ids.store == nil, let id = ids.keys, try store.isEmpty() && keys.dataKeyIDs().isEmpty {
+        if ids.store == nil, let id = ids.keys, try store.isEmpty() && !keys.hasDataKeys() {
             ids.store = try store.installationID(orSet: id)
         }
         guard let id = ids.store, id == ids.keys else {
