@@ -37,7 +37,7 @@ from harness.world import PROVIDER, World
 
 pytestmark = pytest.mark.postgresql
 
-RACE = int(os.environ.get("SALLYPORT_RACE", "3000"))
+RACE = int(os.environ.get("SALLYPORT_RACE", "2000"))
 """How many uses race against the end of what they use; 100,000 is the full form."""
 RACE_ROUND = 1000
 """Uses of one race, about."""
@@ -265,7 +265,7 @@ def test_a_delivery_that_comes_to_all_nodes_at_the_same_moment_counts_once(nodes
 def test_providers_hear_of_each_end_once_whichever_node_tells_them(worlds):
     world = worlds[0]
     # Long enough for a second node to find the same token waiting.
-    world.oauth.revocation_delay_seconds = 1.0
+    world.oauth.revocation_delay_seconds = 0.5
     grants = [world.connect(world.jwt(), account=f"account-{number}").grant_id for number in range(3)]
     for there, grant_id in zip(worlds, grants, strict=True):
         there.management.post(f"{there.path}/grants/{grant_id}/revoke", {"reason": "r"})
@@ -583,11 +583,9 @@ def test_a_node_that_joins_and_leaves_costs_the_clients_of_the_others_nothing(ne
     for ending in node.stop, node.kill, node.stop:
         node.start()
         assert use(world.at(node), grant_id) == (200, None)
-        for load in loads:
-            load.goes_on()
         assert ending() in (0, None)
         for load in loads:
-            load.goes_on()
+            load.goes_on(20)
     shots = [shot for load in loads for shot in load.end()]
     assert refusals(shots) == {}
     assert max(shot.seconds for shot in shots) < 5, "nobody waits for who is gone"
@@ -630,7 +628,7 @@ def test_a_node_that_begins_leaves_the_calls_of_the_others_alone(worlds, nodes):
     assert (record["request_id"], record["decision"]) == (answer.headers["x-request-id"], "allow")
 
 
-def test_a_call_cut_by_the_end_of_its_node_is_on_record_or_waits_to_be(worlds, nodes):
+def test_a_call_cut_by_the_end_of_its_node_is_put_on_record_by_any_other(worlds, nodes):
     world, there = worlds[0], worlds[2]
     grant_id = world.connect(world.jwt()).grant_id
     world.oauth.api_delay_seconds = 3.0
@@ -640,13 +638,14 @@ def test_a_call_cut_by_the_end_of_its_node_is_on_record_or_waits_to_be(worlds, n
         nodes[2].kill()
         assert cut.exception(10)
 
-    def known() -> int:
-        waiting = nodes[0].database.count("open_uses WHERE entry LIKE ?", f"%{grant_id}%")
-        return waiting + len(world.audit(event="credential.proxied", grant_id=grant_id))
-
-    assert known() == 1
+    # Long enough ago that nobody can still be making it.
+    aged = "UPDATE open_uses SET created_at = created_at - 600000 WHERE entry LIKE ?"
+    assert nodes[0].database.change(aged, f"%{grant_id}%") == 1
+    nodes[1].restart()
+    [record] = world.audit(event="credential.proxied", grant_id=grant_id)
+    assert record["details"]["interrupted"] is True
     nodes[2].start()
-    assert known() == 1
+    assert len(world.audit(event="credential.proxied", grant_id=grant_id)) == 1
 
 
 def test_a_stop_while_others_serve_ends_well_and_the_next_start_serves_again(worlds, nodes):
