@@ -49,9 +49,9 @@ struct MigrateDatabaseCommand: AsyncParsableCommand {
         }
         let logger = Logger(label: "sallyport") { JSONLogHandler(label: $0, logLevel: .error) }
         do {
+            try Installation.lockForServing(source)
             let original = try Installation(
                 settings: source, publicURL: "http://localhost", creating: false, logger: logger)
-            try original.lockForServing(source)
             let rows = try original.copy(to: target) { table, rows in
                 if rows > 0 { Terminal.print("\(table): \(rows)") }
             }

@@ -76,7 +76,7 @@ struct ServeCommand: AsyncParsableCommand {
             let publicURL = settings.publicURL ?? settings.address(boundPort: settings.listenPort)
             let opened = try Installation(
                 settings: settings, publicURL: publicURL, creating: true, logger: logger)
-            try opened.lockForServing(settings)
+            try Installation.lockForServing(settings)
             let database = try opened.databaseSettings().map { ($0.key, Logger.MetadataValue.string($0.value)) }
             logger.info("starting", metadata: Logger.Metadata(uniqueKeysWithValues: database))
             try await SallyportServer(settings: settings, installation: opened, logger: logger)

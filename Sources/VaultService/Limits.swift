@@ -107,6 +107,8 @@ package enum Limits {
     /// Waiting for somebody else's refresh (behaviour contract, “Refresh”).
     package static let refreshWaitSeconds = 10
     static let usersLookedAtOnce = 1000
+    /// Longer than a token call and its storing take: whoever has the turn after that is not heard of any more.
+    static let turnSecondsMax: Int64 = 60
     /// Between two looks whether another node is done.
     static let turnPause = Duration.milliseconds(50)
     /// A key that was made and is in no row after this belongs to a transaction that never committed.

@@ -170,7 +170,7 @@ extension Vault {
         return result
     }
 
-    private static func checkState(_ key: APIKeyRecord, app: AppRecord, at time: Instant) throws {
+    static func checkState(_ key: APIKeyRecord, app: AppRecord, at time: Instant) throws {
         if app.archivedAt != nil {
             throw VaultError(.keyNotActive, "The key's app is archived.", hint: "Unarchive the app.")
         }

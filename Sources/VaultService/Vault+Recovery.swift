@@ -36,7 +36,9 @@ extension Vault {
             try await write { transaction in
                 guard let app = try transaction.app(ended.appID),
                     var record = try transaction.user(ended.id, appID: app.id)
-                        ?? Self.insertTombstone(of: ended, in: transaction)
+                        ?? Self.insertTombstone(of: ended, in: transaction),
+                    // Another node may have been first.
+                    record.user.epoch < ended.epoch
                 else { return }
                 record.user.epoch = ended.epoch - 1
                 try self.endAgain(record, app: app, in: transaction)

@@ -19,7 +19,8 @@ extension Vault {
         let isStillGood = record.credential.accessExpiresAt.map { $0 > time } ?? true
         do {
             try await refreshes.run(id) {
-                try await self.inTurn("refresh:\(id)") { try await self.refresh(id, appID: appID) }
+                let isDone: Void? = try await self.inTurn("refresh:\(id)") { try await self.refresh(id, appID: appID) }
+                if isDone == nil { throw RefreshFlights.stillRunning }
             }
         } catch let error as VaultError where error.code == .tokenRefreshFailed && isStillGood {
             // The token at hand lives on; the next use tries again.

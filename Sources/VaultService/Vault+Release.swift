@@ -119,7 +119,15 @@ extension Vault {
             Self.note(error as? VaultError, in: &entry)
             let refused = entry
             let auditKey = auditKey
-            try await burning(caller.nonce, in: WriteScope(of: refused)) { try $0.appendAudit(refused, key: auditKey) }
+            do {
+                try await burning(caller.nonce, in: WriteScope(of: refused)) {
+                    try $0.appendAudit(refused, key: auditKey)
+                }
+            } catch let replay as VaultError
+                where replay.code == .nonceReplayed && (error as? VaultError)?.code == .serviceUnavailable
+            {
+                // Its own nonce, in a commit of which nobody knew that it went through.
+            }
             throw error
         }
     }
@@ -245,6 +253,11 @@ extension Vault {
         let time = now()
         let outcome = try await burning(caller.nonce, in: .app(use.appID)) { transaction -> Outcome in
             var entry = entry
+            if let refusal = try self.keyRefusal(use, in: transaction, now: time) {
+                Self.note(refusal, in: &entry)
+                try transaction.appendAudit(entry, key: auditKey)
+                return .refused(refusal)
+            }
             let (facts, counters) = try releaseFacts(use, in: transaction)
             let decision = ReleaseDecision.decide(facts)
             entry.details["rules"] = Self.recorded(decision.rules)
@@ -274,6 +287,16 @@ extension Vault {
         case .refused(let error): throw RecordedRefusal(error: error)
         case .credentialChanged: return nil
         }
+    }
+
+    /// The key or the app ended while the request was under way.
+    private func keyRefusal(_ use: Use, in transaction: Transaction, now: Instant) throws -> VaultError? {
+        guard let key = try transaction.key(use.keyID, appID: use.appID), let app = try transaction.app(use.appID)
+        else {
+            return VaultError(.invalidKey, "The API key is missing or unknown.")
+        }
+        do { try Self.checkState(key, app: app, at: now) } catch let error as VaultError { return error }
+        return nil
     }
 
     /// All that the decision looks at, of one moment, and the limits that the use counts against. Throws when the grant's

@@ -48,8 +48,8 @@ package struct Vault: Sendable {
     let keySets: KeySetCache
     let refreshes: RefreshFlights
     let policyCache: PolicyCache
-    let keyScopes = Memo<[String], GrantedScopes>(limit: 1000)
-    let apiHostRules = Memo<[String], [HostRule]>(limit: 1000)
+    let keyScopes = Memo<GrantedScopes>(limit: 1000)
+    let apiHostRules = Memo<[HostRule]>(limit: 1000)
     let revocationSignal: WorkSignal
     package let metrics: VaultMetrics
     let keyDestructions: KeyDestructions
@@ -112,17 +112,23 @@ package struct Vault: Sendable {
 
     /// Runs `body` if no node does what `name` stands for; `nil` when one does.
     func ifFree<Result>(_ name: String, _ body: () async throws -> Result) async throws -> Result? {
-        guard try store.leases.take(name) else { return nil }
+        do {
+            guard try store.leases.take(name) else { return nil }
+        } catch let error as StoreError {
+            throw Self.unavailable(error)
+        }
         defer { store.leases.giveBack(name) }
         return try await body()
     }
 
-    /// Runs `body` after whoever does what `name` stands for, on any node.
-    func inTurn<Result>(_ name: String, _ body: () async throws -> Result) async throws -> Result {
-        while true {
+    /// Runs `body` after whoever does what `name` stands for, on any node; `nil` when that takes too long.
+    func inTurn<Result>(_ name: String, _ body: () async throws -> Result) async throws -> Result? {
+        let deadline = ContinuousClock.now.advanced(by: .seconds(Limits.turnSecondsMax))
+        while ContinuousClock.now < deadline {
             if let result = try await ifFree(name, body) { return result }
             try await Task.sleep(for: Limits.turnPause)
         }
+        return nil
     }
 
     // MARK: Writing with a record

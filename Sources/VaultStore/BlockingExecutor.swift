@@ -4,12 +4,7 @@ import Synchronization
 
 /// Threads for tasks that wait for a database: they may be blocked, and the few that all other tasks share are not.
 package final class BlockingExecutor: TaskExecutor {
-    private struct State {
-        var jobs: [UnownedJob] = []
-        var isStopped = false
-    }
-
-    private let state = Mutex(State())
+    private let jobs = Mutex<[UnownedJob]>([])
     private let available = DispatchSemaphore(value: 0)
 
     /// Starts the threads; they end with `stop`.
@@ -23,14 +18,14 @@ package final class BlockingExecutor: TaskExecutor {
 
     package func enqueue(_ job: consuming ExecutorJob) {
         let unowned = UnownedJob(job)
-        state.withLock { $0.jobs.append(unowned) }
+        jobs.withLock { $0.append(unowned) }
         available.signal()
     }
 
     private func work() {
         while true {
             available.wait()
-            let job = state.withLock { $0.jobs.isEmpty ? nil : $0.jobs.removeFirst() }
+            let job = jobs.withLock { $0.isEmpty ? nil : $0.removeFirst() }
             guard let job else { break }
             job.runSynchronously(on: asUnownedTaskExecutor())
         }

@@ -40,17 +40,37 @@ package enum DatabaseTransfer {
             throw DatabaseTransferError.targetInUse("the database is not empty: it holds an installation")
         }
         let keysID = try keyDatabase.read { try $0.row("SELECT id FROM installation")?.text("id") }
-        guard keysID == nil || keysID == id else {
-            throw DatabaseTransferError.targetInUse("the key store belongs to another installation")
+        guard try keysID == nil || (keysID == id && isCopy(keyDatabase, of: keys)) else {
+            throw DatabaseTransferError.targetInUse("the key store is in use by an installation")
         }
         _ = try copy(KeyStore.tables, from: keys.engine, to: keyDatabase) { _, _ in }
         return try copy(Schema.tables, from: store.engine, to: database, onTable: onTable)
     }
 
+    /// Whether every key in `engine` is one of `keys`: what an interrupted copy has left, and nothing that was made since.
+    private static func isCopy(_ engine: any Engine, of keys: KeyStore) throws -> Bool {
+        try engine.readAtLength { transaction in
+            var isCopy = true
+            for (table, column) in [("data_keys", "id"), ("ended_users", "id"), ("signing_keys", "id")] {
+                try transaction.statements.pages(of: table, rows: pageRows) { rows in
+                    isCopy =
+                        try isCopy
+                        && keys.engine.read { original in
+                            try rows.allSatisfy { row in
+                                try original.row(
+                                    "SELECT 1 AS found FROM \(table) WHERE \(column) = ?1", row.text(column)) != nil
+                            }
+                        }
+                }
+            }
+            return isCopy
+        }
+    }
+
     private static func copy(
         _ tables: [String], from source: any Engine, to target: any Engine, onTable: (String, Int) -> Void
     ) throws -> [String: Int] {
-        try source.read { original in
+        try source.readAtLength { original in
             try target.writeAtLength { copy in
                 // What migrations have put there, and what an interrupted copy of the keys has left.
                 for table in tables.reversed() { try copy.execute("DELETE FROM \(table)") }

@@ -6,6 +6,9 @@ protocol Engine: Sendable {
     /// Runs `body` on one committed state. Blocks the calling thread.
     func read<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result
 
+    /// The same without a limit on its time.
+    func readAtLength<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result
+
     /// Runs `body` in a transaction of its own, beside which nothing changes in `scope`, and returns once it is durable.
     func write<Result: Sendable>(_ scope: WriteScope, _ body: @escaping @Sendable (Transaction) throws -> Result)
         async throws -> Result

@@ -4,6 +4,7 @@ import VaultAPI
 /// A session that is shared in turns, with what transactions are made of.
 final class PostgresConnection: StatementRunner, Sendable {
     private let session: Mutex<PostgresSession>
+    private let savepoints = Atomic<UInt64>(0)
 
     init(uri: String, schema: String?) throws {
         session = Mutex(try PostgresSession.connect(uri: uri, schema: schema))
@@ -27,6 +28,9 @@ final class PostgresConnection: StatementRunner, Sendable {
     func run(_ sql: String, _ arguments: [SQLValue] = []) throws -> PostgresSession.Answer {
         try session.withLock { try $0.run(sql, arguments) }
     }
+
+    /// Waits for what is queued.
+    private func settle() throws { _ = try session.withLock { try $0.settle() } }
 
     func queue(_ sql: String) throws { try session.withLock { try $0.queue(sql) } }
 
@@ -55,8 +59,7 @@ final class PostgresConnection: StatementRunner, Sendable {
             let places = (1...row.values.count).map { "?\($0)" }.joined(separator: ", ")
             let columns = row.columns.names.joined(separator: ", ")
             try session.withLock {
-                try $0.queue(
-                    "INSERT INTO \(table) (\(columns)) VALUES (\(places))", row.values, areTypesInferred: true)
+                try $0.queueInsert("INSERT INTO \(table) (\(columns)) VALUES (\(places))", row.values)
             }
         }
         _ = try run("SELECT 1 AS one")
@@ -72,18 +75,19 @@ final class PostgresConnection: StatementRunner, Sendable {
 
     // MARK: Transactions
 
-    /// A savepoint costs no round trip of its own.
+    /// A savepoint costs no round trip of its own. Each has its own name: what cannot be released is not rolled back to by
+    /// whoever comes next, which would undo a job that was told that it is done.
     func savepoint(_ body: () throws -> Void) throws {
-        try queue("SAVEPOINT job")
-        do {
-            try body()
-        } catch {
+        let name = "job\(savepoints.wrappingAdd(1, ordering: .relaxed).newValue)"
+        try queue("SAVEPOINT \(name)")
+        do { try body() } catch {
             // Where the session is lost, everything is undone.
             guard !isBroken else { throw error }
-            _ = try run("ROLLBACK TO SAVEPOINT job")
+            try queue("ROLLBACK TO SAVEPOINT \(name)")
+            try settle()
             throw error
         }
-        try queue("RELEASE SAVEPOINT job")
+        try queue("RELEASE SAVEPOINT \(name)")
     }
 
     /// One state for all that `body` reads; the end of the transaction is not waited for.
@@ -113,8 +117,8 @@ final class PostgresConnection: StatementRunner, Sendable {
 
     func rollBack() {
         guard !isBroken else { return }
-        // What cannot be rolled back has lost its session, and with it the transaction.
-        _ = try? run("ROLLBACK")
+        // A session that cannot be rolled back is not used again, which ends its transaction.
+        do { _ = try run("ROLLBACK") } catch { session.withLock { $0.giveUp() } }
     }
 }
 

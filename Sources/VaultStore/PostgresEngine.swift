@@ -37,6 +37,13 @@ struct PostgresEngine: Engine {
         try connections.use { try $0.reading(body) }
     }
 
+    func readAtLength<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
+        try connections.useOnce { connection in
+            try connection.liftDeadlines()
+            return try connection.reading(body)
+        }
+    }
+
     func write<Result: Sendable>(_ scope: WriteScope, _ body: @escaping @Sendable (Transaction) throws -> Result)
         async throws -> Result
     {

@@ -68,7 +68,7 @@ struct PostgresSession: ~Copyable {
             throw StoreError.unavailable("PostgreSQL: \(reason)")
         }
         PQsetNoticeProcessor(connected, { _, _ in }, nil)
-        let session = PostgresSession(pointer: connected)
+        var session = PostgresSession(pointer: connected)
         try session.setUp(schema: schema)
         return session
     }
@@ -77,27 +77,26 @@ struct PostgresSession: ~Copyable {
 
     deinit { PQfinish(pointer) }
 
-    private func setUp(schema: String?) throws {
+    private mutating func setUp(schema: String?) throws {
         guard PQserverVersion(pointer) >= 130_000 else {
             throw StoreError.unavailable("PostgreSQL: version 13 or later is needed")
-        }
-        let settings = [
-            "SET statement_timeout = \(Self.statementMillisecondsMax)",
-            "SET lock_timeout = \(Self.lockMillisecondsMax)",
-            "SET idle_in_transaction_session_timeout = \(Self.idleInTransactionMillisecondsMax)",
-            "SET default_transaction_isolation = 'read committed'", "SET standard_conforming_strings = on",
-            // Durable before acknowledged. What is stronger than “on” stays.
-            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
-            schema.map { "SET search_path = \($0)" },
-        ]
-        let result = PQexec(pointer, settings.compactMap(\.self).joined(separator: "; "))
-        defer { PQclear(result) }
-        guard [PGRES_COMMAND_OK, PGRES_TUPLES_OK].contains(PQresultStatus(result)) else {
-            throw Self.error(of: result).error
         }
         guard PQsetnonblocking(pointer, 1) == 0, PQenterPipelineMode(pointer) == 1 else {
             throw StoreError.unavailable("PostgreSQL: no pipeline")
         }
+        let settings = [
+            "statement_timeout = \(Self.statementMillisecondsMax)", "lock_timeout = \(Self.lockMillisecondsMax)",
+            "idle_in_transaction_session_timeout = \(Self.idleInTransactionMillisecondsMax)",
+            // A node that is gone without a word must not keep its locks and leases.
+            "tcp_keepalives_idle = 5", "tcp_keepalives_interval = 2", "tcp_keepalives_count = 3",
+            "tcp_user_timeout = 10000", "default_transaction_isolation = 'read committed'",
+            "standard_conforming_strings = on",
+        ]
+        for setting in settings + (schema.map { ["search_path = \($0)"] } ?? []) { try queue("SET \(setting)") }
+        // Durable before acknowledged. What is stronger than “on” stays.
+        _ = try run(
+            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
+            [])
     }
 
     /// The first line of what libpq says about a failed connection: addresses, names of users and databases, no password.
@@ -119,10 +118,14 @@ struct PostgresSession: ~Copyable {
     }
 
     /// Sends a statement without arguments along with the next one that is run, or at `flush`. An error of it is thrown there.
-    ///
-    /// - Parameter areTypesInferred: whether the server finds out the arguments' types, as it can where it inserts.
-    mutating func queue(_ sql: String, _ arguments: [SQLValue] = [], areTypesInferred: Bool = false) throws {
-        try send(sql, arguments, areTypesInferred: areTypesInferred)
+    mutating func queue(_ sql: String) throws {
+        guard !isBroken else { throw lost() }
+        try dispatch(sql, name: nil, [])
+    }
+
+    /// The same with arguments, whose types the server finds out, as it can where it inserts.
+    mutating func queueInsert(_ sql: String, _ arguments: [SQLValue]) throws {
+        try send(sql, arguments, areTypesInferred: true)
     }
 
     /// Runs a statement, after those that were queued.
@@ -140,8 +143,7 @@ struct PostgresSession: ~Copyable {
 
     /// Whether the server has ended the session since it was last used.
     mutating func noticeEnd() {
-        guard expected.isEmpty else { return }
-        // What it says when it ends comes before the end itself.
+        // What it says when it ends comes before the end itself, and after the answers that nobody has read yet.
         while !isBroken {
             var watched = pollfd(fd: PQsocket(pointer), events: Int16(POLLIN), revents: 0)
             guard poll(&watched, 1, 0) > 0 else { return }
@@ -255,6 +257,9 @@ struct PostgresSession: ~Copyable {
         }
     }
 
+    /// It is not used again.
+    mutating func giveUp() { isBroken = true }
+
     /// Gives the session up: what was sent may have happened or not.
     private mutating func lost(_ failure: StoreError? = nil) -> StoreError {
         isBroken = true
@@ -334,8 +339,10 @@ struct PostgresSession: ~Copyable {
         }
         let state = field("C")
         if state.hasPrefix("23") { return (.constraint(field("M")), false) }
-        // Connection failures, an administrator's end, a server that only reads (a failover), forgotten statements.
-        let endsSession = ["08", "57P"].contains(where: state.hasPrefix) || ["25006", "26000"].contains(state)
+        // Connection failures, an administrator's end, a server that only reads (a failover), statements that were forgotten, or
+        // prepared before a newer version changed their table.
+        let endsSession =
+            ["08", "57P"].contains(where: state.hasPrefix) || ["25006", "26000", "0A000"].contains(state)
         return (.unavailable("PostgreSQL \(state)"), endsSession)
     }
 

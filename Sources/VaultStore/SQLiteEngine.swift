@@ -57,6 +57,8 @@ struct SQLiteEngine: Engine {
         }
     }
 
+    func readAtLength<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result { try read(body) }
+
     func write<Result: Sendable>(_ scope: WriteScope, _ body: @escaping @Sendable (Transaction) throws -> Result)
         async throws -> Result
     {

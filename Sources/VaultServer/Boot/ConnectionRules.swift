@@ -34,6 +34,8 @@ final class ConnectionRules: ChannelDuplexHandler {
     private var isRefused = false
     /// Since when a body is awaited; `nil` between requests.
     private var bodyBegan: NIODeadline?
+    /// Requests that have begun and are not answered.
+    private var unanswered = 0
     /// One look at the body for many requests, as a timer for each would cost more than most of them.
     private var look: Scheduled<Void>?
 
@@ -45,6 +47,7 @@ final class ConnectionRules: ChannelDuplexHandler {
         case .head(let head):
             if Self.mustClose(head) { isLastExchange = true }
             guard Self.isAcceptable(head) else { return refuse(context, head.version) }
+            unanswered += 1
             bodyBegan = .now()
             watchBody(context)
         case .body: break
@@ -58,7 +61,9 @@ final class ConnectionRules: ChannelDuplexHandler {
         look = context.eventLoop.assumeIsolated().scheduleTask(in: Self.lookInterval) {
             self.look = nil
             guard let began = self.bodyBegan else { return }
-            guard began + .seconds(Int64(Limits.bodySecondsMax)) > .now() else {
+            // A body whose turn has not come is nobody's concern yet.
+            let isLate = self.unanswered == 1 && began + .seconds(Int64(Limits.bodySecondsMax)) <= .now()
+            guard !isLate else {
                 // Whoever collects the body hears of it, and answers.
                 return context.fireErrorCaught(BodyTooSlow())
             }
@@ -100,7 +105,12 @@ final class ConnectionRules: ChannelDuplexHandler {
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        switch unwrapOutboundIn(data) {
+        let part = unwrapOutboundIn(data)
+        if case .end = part {
+            unanswered -= 1
+            if bodyBegan != nil { bodyBegan = .now() }
+        }
+        switch part {
         case .head(var head):
             if head.headers[canonicalForm: "connection"].contains(where: { $0.lowercased() == "close" }) {
                 isLastExchange = true

@@ -78,6 +78,8 @@ struct Edge: HTTPResponder {
         } catch let error as VaultError {
             answer = error.answer
             report(error, requestID: requestID)
+        } catch let error as StoreError {
+            answer = storeAnswer(error, requestID: requestID)
         } catch {
             // The type only: a description may hold what the request held.
             logger.error("unexpected error", metadata: ["request_id": "\(requestID)", "error": "\(type(of: error))"])
@@ -97,6 +99,16 @@ struct Edge: HTTPResponder {
         if let trace = origin.trace { line["trace_id"] = "\(trace.traceID)" }
         logger.info("request", metadata: line)
         return response(answer)
+    }
+
+    /// A store that is away; anything else that it says is a mistake of ours.
+    private func storeAnswer(_ error: StoreError, requestID: String) -> Answer {
+        let shown =
+            Vault.unavailable(error) as? VaultError
+            ?? VaultError(
+                .internalError, "Something went wrong here. The request id is \(requestID).", cause: "store: \(error)")
+        report(shown, requestID: requestID)
+        return shown.answer
     }
 
     private func report(_ error: VaultError, requestID: String) {
@@ -161,7 +173,11 @@ struct Edge: HTTPResponder {
                 report(error, requestID: origin.requestID)
                 answer = error.answer
             }
-            try await vault.settle(caller)
+            do { try await vault.settle(caller) } catch let error as VaultError
+                where error.code == .nonceReplayed && answer.errorCode == .serviceUnavailable
+            {
+                // Its own nonce, in a commit of which nobody knew that it went through: what the caller heard of it stands.
+            }
             answer.headers += Self.callerHeaders(caller)
             return answer
         }

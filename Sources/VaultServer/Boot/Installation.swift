@@ -67,7 +67,7 @@ package struct Installation: Sendable {
     }
 
     /// Only one server works on a data folder at a time; the lock ends with the process. Other commands need none.
-    package func lockForServing(_ settings: ServerSettings) throws {
+    package static func lockForServing(_ settings: ServerSettings) throws {
         let descriptor = open(settings.dataDirectory + "/serve.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             throw InstallationError(description: "another server works on the data folder \(settings.dataDirectory)")
