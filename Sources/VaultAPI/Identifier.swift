@@ -5,7 +5,7 @@ package struct Identifier<Noun>: Hashable, Sendable, CustomStringConvertible {
     package let text: String
 
     /// A fresh random id.
-    package init() { text = UUID().uuidString.lowercased() }
+    package init() { text = RandomUUID.text() }
 
     /// Accepts exactly the canonical form: an upper-case or bare UUID names nothing.
     package init?(_ text: String) {
@@ -18,15 +18,42 @@ package struct Identifier<Noun>: Hashable, Sendable, CustomStringConvertible {
 
     private static func isCanonical(_ text: String) -> Bool {
         guard text.utf8.count == 36 else { return false }
-        var index = 0
-        for byte in text.utf8 {
+        return text.utf8.withContiguousStorageIfAvailable(isCanonical)
+            ?? Array(text.utf8).withUnsafeBufferPointer(isCanonical)
+    }
+
+    private static func isCanonical(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
+        for index in 0..<36 {
+            let byte = bytes[index]
             switch index {
             case 8, 13, 18, 23: guard byte == UInt8(ascii: "-") else { return false }
             default: guard (byte >= 0x30 && byte <= 0x39) || (byte >= 0x61 && byte <= 0x66) else { return false }
             }
-            index += 1
         }
         return true
+    }
+}
+
+/// Random UUIDs (RFC 9562 §5.4) in the canonical form. Foundation's open the system's source of random bytes anew each time.
+package enum RandomUUID {
+    package static func text() -> String {
+        var generator = SystemRandomNumberGenerator()
+        let high = generator.next() & 0xFFFF_FFFF_FFFF_0FFF | 0x4000
+        let low = generator.next() & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
+        return String(unsafeUninitializedCapacity: 36) { text in
+            var index = 0
+            for place in 0..<32 {
+                if place == 8 || place == 12 || place == 16 || place == 20 {
+                    text[index] = UInt8(ascii: "-")
+                    index += 1
+                }
+                let number = place < 16 ? high : low
+                let digit = UInt8(truncatingIfNeeded: number >> UInt64(60 - place % 16 * 4)) & 15
+                text[index] = digit < 10 ? 0x30 + digit : 0x61 + digit - 10
+                index += 1
+            }
+            return index
+        }
     }
 }
 

@@ -209,7 +209,7 @@ extension Vault {
         _ key: APIKeyRecord, headers: SignatureHeaders, rateLimit: RateLimitState?, origin: RequestOrigin,
         nonce: RequestNonce
     ) async throws -> AppCaller {
-        var scopes = GrantedScopes(key.scopes.compactMap(KeyScope.init))
+        var scopes = keyScopes.value(for: key.scopes) { GrantedScopes(key.scopes.compactMap(KeyScope.init)) }
         if let constraints = headers.scopeConstraints, !constraints.isEmpty {
             let wanted = constraints.split(separator: ",").map { String($0).trimmingWhitespace() }
             guard let narrowed = scopes.narrowed(to: wanted) else {

@@ -48,6 +48,7 @@ package struct Vault: Sendable {
     let keySets: KeySetCache
     let refreshes: RefreshFlights
     let policyCache: PolicyCache
+    let keyScopes = Memo<[String], GrantedScopes>(limit: 1000)
     let apiHostRules = Memo<[String], [HostRule]>(limit: 1000)
     let revocationSignal: WorkSignal
     package let metrics: VaultMetrics

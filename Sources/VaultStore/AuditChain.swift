@@ -27,7 +27,7 @@ package struct AuditChain: Sendable, Hashable {
 }
 
 extension AuditEntry {
-    static let chainStartedEvent = "audit_chain.started"
+    package static let chainStartedEvent = "audit_chain.started"
 
     /// Stands in the installation's chain for each chain of an app, so that a whole one cannot go unnoticed.
     static func chainStarted(_ chain: AuditChain, by first: AuditEntry) -> AuditEntry {

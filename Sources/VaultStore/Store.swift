@@ -125,7 +125,12 @@ extension [UInt8]: SQLBindable {
 
 extension Optional: SQLBindable where Wrapped: SQLBindable {
     package static var sqlType: SQLType { Wrapped.sqlType }
-    package var sqlValue: SQLValue { map(\.sqlValue) ?? .null(Wrapped.sqlType) }
+    package var sqlValue: SQLValue {
+        switch self {
+        case .some(let value): value.sqlValue
+        case .none: .null(Wrapped.sqlType)
+        }
+    }
 }
 
 /// The names of a statement's columns, and where each is.

@@ -29,11 +29,13 @@ package struct Transaction {
         try arguments.map { argument in
             let value = argument.sqlValue
             // The engines end a text at NUL, and would keep another one than was meant.
-            if case .text(let text) = value, text.utf8.contains(0) {
-                throw StoreError.constraint("a text holds NUL")
-            }
+            if case .text(let text) = value, holdsNUL(text) { throw StoreError.constraint("a text holds NUL") }
             return value
         }
+    }
+
+    private static func holdsNUL(_ text: String) -> Bool {
+        text.utf8.withContiguousStorageIfAvailable { $0.contains(0) } ?? text.utf8.contains(0)
     }
 }
 

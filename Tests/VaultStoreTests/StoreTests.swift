@@ -118,6 +118,89 @@ struct StoreTests {
     }
 }
 
+/// Two handles on one database stand for two processes: on PostgreSQL, for two nodes.
+struct SharedStoreTests {
+    private static let key = DigestKey(Secret("audit-key-for-tests"))
+
+    @Test(
+        "what a write reads in its scope holds until it is committed, whoever else writes",
+        arguments: [false, true])
+    func noLostUpdate(everything: Bool) async throws {
+        try await TemporaryFolder.use { folder in
+            let stores = try (0..<2).map { _ in try Store(TestDatabase.address(in: folder)) }
+            let app = AppID()
+            let scope = everything ? WriteScope.everything : .app(app)
+            let counter = RateCounter(source: "test", subject: app.text, limit: 10_000, seconds: 3600)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for number in 0..<200 {
+                    group.addTask {
+                        _ = try await stores[number % 2].write(in: number.isMultiple(of: 7) ? .everything : scope) {
+                            try $0.countUse(counter, now: Instant(seconds: 1))
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            let used = try stores[0].read { try $0.row("SELECT used FROM rate_counters")?.integer("used") }
+            #expect(used == 200)
+        }
+    }
+
+    @Test("a record outside the scope of its write is appended all the same, and the chain stays whole")
+    func exceededScope() async throws {
+        try await TemporaryFolder.use { folder in
+            let store = try Store(TestDatabase.address(in: folder))
+            let other = AppID()
+            for scope in [WriteScope.app(AppID()), .app(other), .everything] {
+                try await store.write(in: scope) {
+                    try $0.appendAudit(
+                        AuditEntry(
+                            event: "test", principal: .system, occurredAt: Instant(seconds: 1), appID: other),
+                        key: Self.key)
+                }
+            }
+            let events = try store.read {
+                try $0.rows("SELECT chain, event FROM audit_records ORDER BY position").map {
+                    [try $0.text("chain"), try $0.text("event")]
+                }
+            }
+            #expect(
+                events == [["installation", AuditEntry.chainStartedEvent]]
+                    + Array(repeating: [other.text, "test"], count: 3))
+        }
+    }
+
+    @Test("a lease has one holder among all, and is free again when it is given back or its holder is gone")
+    func leases() throws {
+        try TemporaryFolder.use { folder in
+            let first = try Store(TestDatabase.address(in: folder))
+            #expect(try first.leases.take("a"))
+            #expect(try !first.leases.take("a"))
+            guard first.isShared else { return }
+            let second = try Store(TestDatabase.address(in: folder))
+            #expect(try !second.leases.take("a"))
+            #expect(try second.leases.take("b"))
+            first.leases.giveBack("a")
+            #expect(try second.leases.take("a"))
+            second.leases.giveBack("a")
+            #expect(try first.leases.take("a"))
+        }
+    }
+
+    @Test("a database of a newer version that excludes this one is not touched")
+    func newerSchema() async throws {
+        try await TemporaryFolder.use { folder in
+            let address = try TestDatabase.address(in: folder)
+            let store = try Store(address)
+            // One that goes on working with older programs is no obstacle.
+            try await store.write { _ = try $0.execute("INSERT INTO schema_migrations (name) VALUES ('9999-new')") }
+            _ = try Store(address)
+            try await store.write { _ = try $0.execute("INSERT INTO schema_needs (name) VALUES ('9999-new')") }
+            #expect(throws: StoreError.self) { try Store(address) }
+        }
+    }
+}
+
 struct KeyStoreTests {
     private static func master() throws -> MasterKey { try #require(MasterKey(RandomBytes.make(32))) }
 

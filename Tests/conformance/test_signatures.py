@@ -217,6 +217,30 @@ def test_of_many_copies_at_the_same_time_one_is_answered(signer):
         assert statuses == [200] + [401] * 7
 
 
+@pytest.mark.parametrize("route", ["/sdk/token", "/sdk/proxy"])
+def test_of_many_copies_of_a_use_one_is_made_and_recorded(signer, world, route):
+    """Their nonces are committed with what they do, so that a copy gets as far as the commit, and no further."""
+    grant_id = world.connect(world.jwt()).grant_id
+    call = {"method": "GET", "url": world.echo}
+    body = {"grant_id": str(grant_id), "reason": route} | ({"request": call} if route == "/sdk/token" else call)
+    before = len(world.audit(grant_id=str(grant_id)))
+    request = signer.request("POST", route, body)
+    with ThreadPoolExecutor(8) as pool:
+        statuses = sorted(answer.status for answer in pool.map(RawRequest.send, [request] * 8))
+    assert statuses == [200] + [401] * 7
+    assert_refused(request.send(), "nonce_replayed")
+    assert len(world.audit(grant_id=str(grant_id))) == before + 1
+
+
+def test_a_use_that_comes_to_nothing_burns_its_nonce_all_the_same(signer):
+    target = {"method": "GET", "url": "https://api.example.com/"}
+    unknown = signer.request("POST", "/sdk/token", {"grant_id": str(uuid.uuid4()), "request": target})
+    malformed = signer.request("POST", "/sdk/token", {"grant_id": 7})
+    for request, status in (unknown, 404), (malformed, 422):
+        assert request.send().status == status
+        assert_refused(request.send(), "nonce_replayed")
+
+
 def test_a_replay_is_refused_after_a_restart_too(good, server):
     assert good.send().status == 200
     server.restart()

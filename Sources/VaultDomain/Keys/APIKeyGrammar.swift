@@ -23,7 +23,8 @@ package enum APIKeyGrammar {
 
     /// Whether the text could be a key at all: the scoped shape with its checksum, or the legacy 40 characters.
     package static func isWellFormed(_ text: String) -> Bool {
-        let parts = text.split(separator: "_", omittingEmptySubsequences: false).map(String.init)
+        let parts = text.utf8.split(separator: UInt8(ascii: "_"), omittingEmptySubsequences: false)
+            .compactMap { String($0) }
         if parts.count == 4, parts[0] == "alter", ["rk", "ak", "dk", "pk"].contains(parts[1]) {
             return parts[2].utf8.count == randomByteCount && parts[2].utf8.allSatisfy(alphabet.contains)
                 && parts[3] == checksum(type: parts[1], random: parts[2])

@@ -13,7 +13,8 @@ package struct KeyScope: Hashable, Sendable, CustomStringConvertible {
 
     /// `nil` when the text is not a scope of the catalogue.
     package init?(_ text: String) {
-        let parts = text.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false).map(String.init)
+        let parts = text.utf8.split(separator: UInt8(ascii: ":"), maxSplits: 2, omittingEmptySubsequences: false)
+            .compactMap { String($0) }
         guard parts.count >= 2, KeyScopeCatalog.verbs[parts[0]]?.contains(parts[1]) == true else { return nil }
         if parts.count == 3, parts[2].isEmpty || parts[2].utf8.count > 255 { return nil }
         resource = parts[0]

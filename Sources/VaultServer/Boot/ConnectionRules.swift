@@ -1,5 +1,6 @@
 import NIOCore
 import NIOHTTP1
+import VaultService
 
 // What HTTP/1 asks of a server before there is a request to route (RFC 9112): exactly one Host, no absolute targets, and
 // connections that end when they must. It stands between the decoder and the typed layer, where the version is known.
@@ -20,6 +21,9 @@ final class ConnectionRulesInstaller: ChannelInboundHandler, RemovableChannelHan
     }
 }
 
+/// The body took longer than `Limits.bodySecondsMax` to arrive.
+struct BodyTooSlow: Error {}
+
 final class ConnectionRules: ChannelDuplexHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias InboundOut = HTTPServerRequestPart
@@ -28,15 +32,41 @@ final class ConnectionRules: ChannelDuplexHandler {
 
     private var isLastExchange = false
     private var isRefused = false
+    /// Since when a body is awaited; `nil` between requests.
+    private var bodyBegan: NIODeadline?
+    /// One look at the body for many requests, as a timer for each would cost more than most of them.
+    private var look: Scheduled<Void>?
+
+    private static let lookInterval = TimeAmount.seconds(1)
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !isRefused else { return }
-        if case .head(let head) = unwrapInboundIn(data) {
+        switch unwrapInboundIn(data) {
+        case .head(let head):
             if Self.mustClose(head) { isLastExchange = true }
             guard Self.isAcceptable(head) else { return refuse(context, head.version) }
+            bodyBegan = .now()
+            watchBody(context)
+        case .body: break
+        case .end: bodyBegan = nil
         }
         context.fireChannelRead(data)
     }
+
+    private func watchBody(_ context: ChannelHandlerContext) {
+        guard look == nil else { return }
+        look = context.eventLoop.assumeIsolated().scheduleTask(in: Self.lookInterval) {
+            self.look = nil
+            guard let began = self.bodyBegan else { return }
+            guard began + .seconds(Int64(Limits.bodySecondsMax)) > .now() else {
+                // Whoever collects the body hears of it, and answers.
+                return context.fireErrorCaught(BodyTooSlow())
+            }
+            self.watchBody(context)
+        }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { look?.cancel() }
 
     /// HTTP/1.0 closes unless asked not to; `Connection` is a list, in any case (RFC 9112 §9.3).
     private static func mustClose(_ head: HTTPRequestHead) -> Bool {

@@ -60,7 +60,7 @@ struct Edge: HTTPResponder {
 
     func respond(to request: Request, context: EdgeContext) async throws -> Response {
         let started = ContinuousClock.now
-        let requestID = UUID().uuidString.lowercased()
+        let requestID = RandomUUID.text()
         let origin = RequestOrigin(
             requestID: requestID, peer: peer(request, context.channel), trace: Self.trace(request))
         var route: String?
@@ -282,33 +282,23 @@ struct Edge: HTTPResponder {
         }
     }
 
-    /// The whole body, bounded in size and in the time that a client may take to send it.
+    /// The whole body, bounded in size, and by `ConnectionRules` in the time that a client may take to send it.
     private func collectBody(_ request: Request, limit: Int) async throws -> [UInt8] {
         if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limit {
             throw Self.tooLarge(limit)
         }
-        let buffer = try await withThrowingTaskGroup(of: ByteBuffer.self) { group in
-            group.addTask {
-                do {
-                    return try await request.body.collect(upTo: limit)
-                } catch is NIOTooManyBytesError {
-                    throw Self.tooLarge(limit)
-                } catch let error as HTTPError where error.status == .contentTooLarge {
-                    throw Self.tooLarge(limit)
-                } catch  where !(error is CancellationError) {
-                    // Bad chunks, or the client hung up in the middle.
-                    throw UnreadBody(.invalidRequest, "The body did not arrive whole.")
-                }
-            }
-            group.addTask {
-                try await Task.sleep(for: .seconds(Limits.bodySecondsMax))
-                throw UnreadBody(.requestTimeout, "The body took too long to arrive.")
-            }
-            defer { group.cancelAll() }
-            guard let buffer = try await group.next() else { throw CancellationError() }
-            return buffer
+        do {
+            return Array(try await request.body.collect(upTo: limit).readableBytesView)
+        } catch is BodyTooSlow {
+            throw UnreadBody(.requestTimeout, "The body took too long to arrive.")
+        } catch is NIOTooManyBytesError {
+            throw Self.tooLarge(limit)
+        } catch let error as HTTPError where error.status == .contentTooLarge {
+            throw Self.tooLarge(limit)
+        } catch  where !(error is CancellationError) {
+            // Bad chunks, or the client hung up in the middle.
+            throw UnreadBody(.invalidRequest, "The body did not arrive whole.")
         }
-        return Array(buffer.readableBytesView)
     }
 
     private struct UnreadBody: Error {

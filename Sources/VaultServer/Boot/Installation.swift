@@ -56,7 +56,7 @@ package struct Installation: Sendable {
         var ids = (store: try store.installationID(), keys: try keys.installationID())
         // Of two nodes that start at the same time, both take what one of them sets.
         if ids.store == nil, ids.keys == nil {
-            ids.keys = try keys.installationID(orSet: UUID().uuidString.lowercased())
+            ids.keys = try keys.installationID(orSet: RandomUUID.text())
         }
         if ids.store == nil, let id = ids.keys, try store.isEmpty() && !keys.hasDataKeys() {
             ids.store = try store.installationID(orSet: id)

@@ -24,8 +24,26 @@ package struct JSONLogHandler: LogHandler {
             "time": .string(time.rfc3339), "level": .string(event.level.rawValue), "logger": .string(label),
             "message": .string("\(event.message)"),
         ]
-        let all = metadata.merging(event.metadata ?? [:]) { $1 }
-        for (key, value) in all.sorted(by: { $0.key < $1.key }) { line[key] = .string("\(value)") }
-        FileHandle.standardError.write(Data(JSON.object(line).bytes + [0x0A]))
+        let given = event.metadata ?? [:]
+        let all = metadata.isEmpty ? given : metadata.merging(given) { $1 }
+        for (key, value) in all.sorted(by: { $0.key < $1.key }) { line[key] = .string(Self.text(value)) }
+        Self.write(JSON.object(line).bytes + [0x0A])
+    }
+
+    private static func text(_ value: Logger.Metadata.Value) -> String {
+        if case .string(let text) = value { text } else { "\(value)" }
+    }
+
+    private static func write(_ bytes: [UInt8]) {
+        bytes.withUnsafeBytes { bytes in
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                let written = Foundation.write(
+                    STDERR_FILENO, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+                // Nobody can be told that nobody listens.
+                guard written > 0 || errno == EINTR else { return }
+                rest = rest.dropFirst(max(written, 0))
+            }
+        }
     }
 }

@@ -9,7 +9,7 @@ struct MetricsResponder: HTTPResponder {
 
     func respond(to request: Request, context: BasicRequestContext) async throws -> Response {
         guard request.method == .get, request.uri.path == "/metrics" else { return Response(status: .notFound) }
-        let answer = HealthRoutes.metricsAnswer(vault)
+        let answer = await withTaskExecutorPreference(vault.executor) { HealthRoutes.metricsAnswer(vault) }
         return Response(
             status: .ok, headers: [.contentType: answer.headers.first?.value ?? "text/plain"],
             body: ResponseBody(byteBuffer: ByteBuffer(bytes: answer.body)))
