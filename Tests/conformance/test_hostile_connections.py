@@ -100,8 +100,8 @@ def test_what_is_not_http_is_refused_and_harms_nobody(server, request_bytes):
             connection.sendall(request_bytes)
             connection.shutdown(socket.SHUT_WR)
             answer = read_to_end(connection)
-        except (ConnectionError, TimeoutError):
-            answer = b""
+        except OSError:
+            answer = b""  # it hung up, at whatever moment
     assert not answer.startswith(b"HTTP/1.1 5") and b" 200 " not in answer.split(b"\r\n")[0]
     assert server.is_healthy()
 
