@@ -40,7 +40,7 @@ package struct Installation: Sendable {
         } catch let error as CocoaError {
             throw InstallationError(description: "the data folder cannot be used: error \(error.code.rawValue)")
         }
-        try Self.tie(store, keys)
+        try Self.tie(store, keys, creating: creating)
         client = GuardedClient(allowsPrivateAddresses: settings.isDevelopment)
         let client = client
         vault = try Vault(
@@ -52,8 +52,11 @@ package struct Installation: Sendable {
     }
 
     /// Database and key store belong together: each remembers the other.
-    private static func tie(_ store: Store, _ keys: KeyStore) throws {
+    private static func tie(_ store: Store, _ keys: KeyStore, creating: Bool) throws {
         var ids = (store: try store.installationID(), keys: try keys.installationID())
+        guard creating || ids.store != nil else {
+            throw InstallationError(description: "there is no installation: the database holds nothing yet")
+        }
         // Of two nodes that start at the same time, both take what one of them sets.
         if ids.store == nil, ids.keys == nil {
             ids.keys = try keys.installationID(orSet: RandomUUID.text())
