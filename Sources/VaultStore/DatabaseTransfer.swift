@@ -33,18 +33,18 @@ package enum DatabaseTransfer {
                 throw DatabaseTransferError.targetInUse("the database is not empty: it holds tables of something else")
             }
         }
-        try database.migrate(Schema.migrations)
-        try keyDatabase.migrate(KeyStore.migrations)
-        let id = try store.installationID()
-        guard try database.read({ try $0.row("SELECT 1 AS found FROM installation LIMIT 1") == nil }) else {
+        let isUsed = try !database.isNew() && database.read { try $0.row("SELECT id FROM installation LIMIT 1") != nil }
+        guard !isUsed else {
             throw DatabaseTransferError.targetInUse("the database is not empty: it holds an installation")
         }
-        let keysID = try keyDatabase.read { try $0.row("SELECT id FROM installation")?.text("id") }
-        guard try keysID == nil || (keysID == id && isCopy(keyDatabase, of: keys)) else {
-            throw DatabaseTransferError.targetInUse("the key store is in use by an installation")
+        if try !keyDatabase.isNew() {
+            let keysID = try keyDatabase.read { try $0.row("SELECT id FROM installation")?.text("id") }
+            guard try keysID == nil || (keysID == store.installationID() && isCopy(keyDatabase, of: keys)) else {
+                throw DatabaseTransferError.targetInUse("the key store is in use by an installation")
+            }
         }
-        _ = try copy(KeyStore.tables, from: keys.engine, to: keyDatabase) { _, _ in }
-        return try copy(Schema.tables, from: store.engine, to: database, onTable: onTable)
+        _ = try copy(KeyStore.tables, from: keys.engine, to: keyDatabase, KeyStore.migrations) { _, _ in }
+        return try copy(Schema.tables, from: store.engine, to: database, Schema.migrations, onTable: onTable)
     }
 
     /// Whether every key in `engine` is one of `keys`: what an interrupted copy has left, and nothing that was made since.
@@ -68,10 +68,12 @@ package enum DatabaseTransfer {
     }
 
     private static func copy(
-        _ tables: [String], from source: any Engine, to target: any Engine, onTable: (String, Int) -> Void
+        _ tables: [String], from source: any Engine, to target: any Engine, _ migrations: [Schema.Migration],
+        onTable: (String, Int) -> Void
     ) throws -> [String: Int] {
         try source.readAtLength { original in
-            try target.writeAtLength { copy in
+            // The tables come with their rows: whoever is cut off leaves either or neither.
+            try target.migrate(migrations) { copy in
                 // What migrations have put there, and what an interrupted copy of the keys has left.
                 for table in tables.reversed() { try copy.execute("DELETE FROM \(table)") }
                 var counts: [String: Int] = [:]

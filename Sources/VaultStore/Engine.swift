@@ -28,8 +28,9 @@ protocol Engine: Sendable {
     /// The tables that there are, whoever made them.
     func tables() throws -> [String]
 
-    /// Applies, in order and in one transaction, the migrations that this database has not seen.
-    func migrate(_ migrations: [Schema.Migration]) throws
+    /// Applies, in order, the migrations that this database has not seen, and runs `body`, all in one transaction.
+    func migrate<Result: Sendable>(_ migrations: [Schema.Migration], then body: (Transaction) throws -> Result) throws
+        -> Result
 
     /// Facts for the start-up log and the tests.
     func settings() throws -> [String: String]
@@ -47,6 +48,8 @@ protocol Engine: Sendable {
 }
 
 extension Engine {
+    func migrate(_ migrations: [Schema.Migration]) throws { try migrate(migrations) { _ in } }
+
     /// Whether it has no schema of ours yet.
     func isNew() throws -> Bool { try !tables().contains("schema_migrations") }
 }

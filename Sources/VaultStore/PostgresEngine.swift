@@ -115,10 +115,13 @@ struct PostgresEngine: Engine {
         }
     }
 
-    func migrate(_ migrations: [Schema.Migration]) throws {
+    func migrate<Result: Sendable>(_ migrations: [Schema.Migration], then body: (Transaction) throws -> Result) throws
+        -> Result
+    {
         try writeAtLength { transaction in
             if let schema { try transaction.execute("CREATE SCHEMA IF NOT EXISTS \(schema)") }
             try Schema.apply(migrations, in: transaction, translate: PostgresDialect.definition)
+            return try body(transaction)
         }
     }
 

@@ -103,8 +103,13 @@ struct SQLiteEngine: Engine {
         }
     }
 
-    func migrate(_ migrations: [Schema.Migration]) throws {
-        try writeNow { try Schema.apply(migrations, in: $0) { $0 } }
+    func migrate<Result: Sendable>(_ migrations: [Schema.Migration], then body: (Transaction) throws -> Result) throws
+        -> Result
+    {
+        try writeNow { transaction in
+            try Schema.apply(migrations, in: transaction) { $0 }
+            return try body(transaction)
+        }
     }
 
     func tables() throws -> [String] {
