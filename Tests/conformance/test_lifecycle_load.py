@@ -81,7 +81,7 @@ async def end_in_the_middle(
 ) -> tuple[Shot, list[Shot]]:
     """The webhook's answer, and the uses of the user that were under way before, during and after it."""
     swarm = Swarm(world.server.url)
-    messages = list(islice(uses(world, world.jwt(name), grants), 4000 + 2 * connections))
+    messages = list(islice(uses(world, world.jwt(name), grants), 4000 + 4 * connections))
 
     async def end() -> Shot:
         if before:
@@ -92,7 +92,8 @@ async def end_in_the_middle(
         assert ack.status == 204
         return ack
 
-    return await race([(swarm, messages)], end, connections)
+    # A fast server answers hundreds before the last connection is open.
+    return await race([(swarm, messages)], end, connections, before=max(400, 2 * connections))
 
 
 @asynccontextmanager
