@@ -1,6 +1,7 @@
 """What operators do by the Management API: apps, keys, providers, secrets, policies, users, and the record of it all."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -17,6 +18,7 @@ from alter_sdk import (
 from harness.canaries import canary
 from harness.management import Management, ManagementError
 from harness.sdk import open_app, wait
+from harness.signer import RawAnswer, RawRequest
 from harness.waiting import eventually
 from harness.world import PROVIDER, World
 
@@ -169,6 +171,73 @@ def test_an_agent_key_holds_nothing_that_was_not_delegated_to_it(world, manageme
             wait(call)
         assert refused.value.details["status_code"] in (403, 404), refused.value
     assert world.request(grant_id=grant.grant_id).status_code == 200
+
+
+RECORDED_AS = {"/sdk/token": "credential.retrieved", "/sdk/proxy": "credential.proxied"}
+
+
+def use_by(world: World, route: str, grant_id: str) -> RawRequest:
+    """A use that gets the credential, or has it used."""
+    call = {"method": "GET", "url": world.echo}
+    named = {"grant_id": grant_id, "reason": "under way"}
+    return world.signer().request("POST", route, named | ({"request": call} if route == "/sdk/token" else call))
+
+
+def assert_nothing_was_used(world: World, route: str, answer: RawAnswer, code: str) -> None:
+    """The use got past its authentication, as its record shows, and no further."""
+    assert (answer.status, answer.error) == (401, code)
+    assert world.oauth.newest_token().encode() not in answer.body and world.oauth.calls == []
+    [record] = world.audit(event=RECORDED_AS[route])
+    assert (record["request_id"], record["decision"]) == (answer.headers["x-request-id"], "deny")
+    assert record["details"]["error"] == code
+
+
+@pytest.mark.parametrize("route", RECORDED_AS)
+@pytest.mark.parametrize(
+    ("ended", "code"),
+    [("revoked", "key_revoked"), ("rotated", "key_rotated_grace_expired"), ("archived", "key_not_active")],
+)
+def test_a_use_whose_key_ends_while_the_token_is_refreshed_gets_no_credential(world, route, ended, code):
+    world.oauth.expires_in, world.oauth.refreshed_expires_in = 30, 3600
+    grant_id = world.connect(world.jwt()).grant_id
+    world.oauth.token_delay_seconds = 1.0
+    [key] = world.management.items(f"{world.path}/keys")
+    with ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(use_by(world, route, grant_id).send)
+        eventually(lambda: world.oauth.refreshes, "the refresh is under way")
+        match ended:
+            case "revoked":
+                world.management.delete(f"{world.path}/keys/{key['id']}")
+            case "rotated":
+                made = world.management.post(f"{world.path}/keys/{key['id']}/rotate", {"overlap_days": 0})
+                canary(made["api_key"])
+            case "archived":
+                world.management.post(f"{world.path}/archive")
+        assert not under_way.done()
+        answer = under_way.result(20)
+    assert_nothing_was_used(world, route, answer, code)
+
+
+@pytest.mark.parametrize("route", RECORDED_AS)
+@pytest.mark.parametrize(
+    ("ends", "code"),
+    [
+        ("UPDATE api_keys SET revoked_at = ? WHERE app_id = ?", "key_revoked"),
+        ("UPDATE apps SET archived_at = ? WHERE id = ?", "key_not_active"),
+    ],
+    ids=["revoked", "archived"],
+)
+def test_a_use_whose_key_ends_while_it_waits_for_its_commit_gets_no_credential(world, server, route, ends, code):
+    """What is committed between its authentication and its own commit counts, however little time lies between."""
+    grant_id = world.connect(world.jwt()).grant_id
+    with ThreadPoolExecutor(1) as pool:
+        with server.database.locked() as change:
+            under_way = pool.submit(use_by(world, route, grant_id).send)
+            time.sleep(1)
+            assert not under_way.done()
+            assert change(ends, round(time.time() * 1000), world.app_id) == 1
+        answer = under_way.result(20)
+    assert_nothing_was_used(world, route, answer, code)
 
 
 # Identity provider

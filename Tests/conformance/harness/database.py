@@ -9,7 +9,7 @@ import os
 import sqlite3
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -25,6 +25,8 @@ BATCH = 10_000
 """Rows that are inserted in one transaction."""
 
 Row = dict[str, Any]
+Change = Callable[..., int]
+"""Takes a statement and its values, and answers how many rows it changed."""
 
 
 class Database(ABC):
@@ -89,8 +91,11 @@ class Database(ABC):
                 yield value if isinstance(value, bytes) else str(value).encode()
 
     @abstractmethod
-    def locked(self) -> AbstractContextManager[None]:
-        """Meanwhile nobody else can write, and everybody can read."""
+    def locked(self) -> AbstractContextManager[Change]:
+        """
+        Meanwhile nobody else can write, and everybody can read. Gives a `change` for who holds the lock: what it did is
+        there for all others as soon as they can write again.
+        """
 
     @abstractmethod
     def read_at_length(self) -> AbstractContextManager[None]:
@@ -152,21 +157,25 @@ class SQLiteFile(Database):
         return sorted(name for (name,) in self.query("SELECT name FROM sqlite_master WHERE type = 'table'"))
 
     @contextmanager
-    def _transaction(self, *statements: str) -> Iterator[None]:
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
         connection = sqlite3.connect(f"file:{self.path}?mode=rw", uri=True, isolation_level=None, timeout=20)
-        for statement in statements:
-            connection.execute(statement).fetchall()
         try:
-            yield
+            connection.execute(begin)
+            yield connection
+            connection.execute("COMMIT")
         finally:
-            connection.execute("ROLLBACK")
             connection.close()
 
-    def locked(self) -> AbstractContextManager[None]:
-        return self._transaction("BEGIN IMMEDIATE")
+    @contextmanager
+    def locked(self) -> Iterator[Change]:
+        with self._transaction("BEGIN IMMEDIATE") as connection:
+            yield lambda sql, *values: connection.execute(sql, values).rowcount
 
-    def read_at_length(self) -> AbstractContextManager[None]:
-        return self._transaction("BEGIN", "SELECT count(*) FROM users")
+    @contextmanager
+    def read_at_length(self) -> Iterator[None]:
+        with self._transaction("BEGIN") as connection:
+            connection.execute("SELECT count(*) FROM users").fetchall()
+            yield
 
 
 class SQLiteStorage(Storage):
@@ -230,11 +239,10 @@ class PostgresSchema(Database):
                 connection.execute(f"SELECT setval('{sequence}', (SELECT max({column}) FROM {table}))")
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[Change]:
         with self._connection() as connection:
             connection.execute(f"LOCK TABLE {', '.join(self.tables())} IN EXCLUSIVE MODE")
-            yield
-            connection.rollback()
+            yield lambda sql, *values: connection.execute(self._marked(sql), values).rowcount
 
     @contextmanager
     def read_at_length(self) -> Iterator[None]:
