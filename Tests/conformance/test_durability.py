@@ -5,16 +5,20 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from alter_sdk import AlterSDKError, GrantDeletedError, GrantRevokedError, PolicyViolationError
 
 from harness.canaries import readable_in
-from harness.management import Management
+from harness.database import ENGINE
+from harness.load import use
+from harness.management import Management, ManagementError
 from harness.sdk import wait
 from harness.server import Server
+from harness.waiting import eventually
 from harness.webhooks import Auth0Stream
-from harness.world import World
+from harness.world import PROVIDER, World
 
 KILLS = int(os.environ.get("SALLYPORT_KILLS", "12"))
 """How often the story is cut; `make faults` asks for many more."""
@@ -237,3 +241,44 @@ def test_the_database_files_are_private_wherever_they_are(new_server, tmp_path):
     files = [*server.data.iterdir(), *elsewhere.iterdir()]
     assert len(files) >= 3
     assert [path.name for path in files if path.stat().st_mode & 0o077] == []
+
+
+# A newer version beside the server
+
+
+def listed(world: World) -> dict[str, list[dict[str, Any]]]:
+    lists = "grants", "users", "keys", "managed-secrets", "oauth-providers", "audit"
+    return {each: world.management.items(f"{world.path}/{each}") for each in lists}
+
+
+def test_columns_that_a_newer_version_adds_change_nothing_of_what_the_server_reads(new_server):
+    """As in the minutes of an update: the database is migrated under a server that has its statements prepared."""
+    server = new_server
+    server.start()
+    world = World(server, Management(server.url, server.create_operator().pat))
+    # A list of grants reads columns of the table, and their end after them.
+    world.management.put(f"{world.path}/policies/{PROVIDER}", {"grant_ttl": {"default_seconds": 3600}})
+    world.add_secret("stats", "bearer", {"token": "a-static-token-of-a-provider"})
+    grant_id = world.connect(world.jwt()).grant_id
+    assert use(world, grant_id) == (200, None)
+    before = listed(world)
+    assert all(before.values()) and any(grant["grant_expires_at"] for grant in before["grants"])
+    for database in server.database, server.keys:
+        for table in database.tables():
+            if not table.startswith("sqlite_"):
+                database.change(f"ALTER TABLE {table} ADD COLUMN of_a_newer_version TEXT")
+
+    def read() -> dict[str, list[dict[str, Any]]] | None:
+        try:
+            return listed(world)
+        except ManagementError as refused:
+            # On PostgreSQL, a session whose statements are too old ends with the first of them.
+            assert ENGINE == "postgresql" and refused.status == 503
+            return None
+
+    assert eventually(read, "the lists are read") == before
+    eventually(lambda: use(world, grant_id) == (200, None), "the grant is used")
+    assert len(world.audit(event="credential.retrieved", decision="allow")) == 2
+    assert world.management.post(f"{world.path}/audit/verify")["intact"] is True
+    world.close()
+    assert server.stop() == 0
