@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from copy import copy
 from itertools import islice
 from typing import Any
@@ -20,7 +21,7 @@ from harness.audit_streams import StreamReceiver, open_webhook
 from harness.balancer import Balancer
 from harness.browser import Browser
 from harness.canaries import readable_in
-from harness.load import Load, refusals, retrievals, unrecorded, use
+from harness.load import Load, recorded, refusals, retrievals, unrecorded, use
 from harness.local_http import Answer, Request
 from harness.management import Management
 from harness.nodes import Nodes
@@ -606,6 +607,37 @@ def test_a_node_that_is_killed_takes_no_acknowledged_record_with_it(worlds, node
         nodes[2].start()
     assert use(worlds[2], grant_id) == (200, None)
     assert verified(nodes[0]) == (0, "")
+
+
+@pytest.mark.alone
+def test_tables_that_a_newer_version_widens_under_load_cost_the_nodes_that_serve_a_retry_and_nothing_else(new_nodes):
+    """Every statement that a node had prepared for such a table is of no use any more."""
+    new_nodes.start()
+    world = World(new_nodes[0], Management(new_nodes[0].url, new_nodes[0].create_operator().pat))
+    grant_id = world.connect(world.jwt()).grant_id
+    with ExitStack() as ending:
+        loads = [
+            ending.enter_context(Load(node.url, retrievals(world, grant_id), connections=6, per_second=60))
+            for node in new_nodes
+        ]
+        for load in loads:
+            load.goes_on(30)
+        for version in "next", "second_next":
+            for database in new_nodes.storage.database, new_nodes.storage.keys:
+                for table in database.tables():
+                    database.change(f"ALTER TABLE {table} ADD COLUMN of_the_{version}_version TEXT")
+            for load in loads:
+                load.goes_on(30, timeout_seconds=5)
+    for shots in (load.shots for load in loads):
+        refused = [shot for shot in shots if not shot.is_success]
+        assert refused and refusals(refused).keys() == {(503, "service_unavailable")}, "it was noticed, and told"
+        assert all(int(shot.headers["retry-after"]) > 0 for shot in refused)
+        assert unrecorded(world, shots) == set()
+        assert not {shot.headers["x-request-id"] for shot in refused} & recorded(world).keys(), "nothing is half done"
+    assert set(recorded(world).values()) == {1}
+    assert verified(new_nodes[0]) == (0, "")
+    assert new_nodes.stop() == [0, 0, 0]
+    world.close()
 
 
 def proxied(world: World, grant_id: str) -> RawRequest:
