@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from harness.management import Management
 from harness.nodes import Nodes
 from harness.oauth_provider import OAuthProvider
 from harness.portal import SETUP_ADDRESS, invite, new_password, set_up, sign_in_page, walk
+from harness.relay import Relay
 from harness.sdk import in_background, wait, wait_all
 from harness.server import Server
 from harness.signer import RawRequest
@@ -46,6 +48,8 @@ LATE_SECONDS = 1.0
 """What was decided before an end may still be on its way when the end is acknowledged; it is not held up longer than this."""
 LEASE_SECONDS = 60
 """After this, others do what a node that was killed had begun."""
+GONE_SECONDS = 20
+"""After this, they know that a machine is gone that said nothing."""
 SCOPES = "/sdk/scopes"
 GONE = {"user_deprovisioned": 403, "grant_deleted": 410}
 REVOKED = (403, "grant_revoked")
@@ -553,6 +557,34 @@ def test_a_stream_stays_in_order_when_the_node_that_sends_it_is_killed(new_nodes
     eventually(lambda: receiver.sequences() == all_sequences(world), "everything arrives in order", LEASE_SECONDS)
     assert receiver.forged == []
     world.close()
+    receiver.close()
+
+
+@pytest.mark.alone
+def test_what_a_node_had_leased_whose_machine_is_gone_without_a_word_is_done_by_another_soon(tmp_path):
+    receiver = StreamReceiver()
+    with Nodes(tmp_path, count=1) as nodes, Relay(nodes.storage.cluster.port) as relay:
+        port = nodes.storage.cluster.port
+        lost = nodes.add(SALLYPORT_DATABASE=nodes.storage.url.replace(f":{port}/", f":{relay.port}/"))
+        lost.start()
+        world = World(lost, Management(lost.url, lost.create_operator().pat))
+        receiver.hangs.set()
+        open_webhook(world, receiver, from_start=True)
+        eventually(lambda: receiver.asked, "a node has the stream and sends")
+        nodes[0].start()
+        there = world.at(nodes[0])
+        # It does not even hear how its message was taken.
+        os.kill(lost.pid, signal.SIGSTOP)
+        receiver.failures.append(Answer(503))
+        receiver.release()
+        time.sleep(4)  # two rounds of the other node
+        assert receiver.taken() == [], "who is only slow keeps what it has"
+        assert relay.cut()
+        eventually(lambda: receiver.sequences() == all_sequences(there), "the other node sends", GONE_SECONDS)
+        assert receiver.forged == []
+        assert verified(nodes[0]) == (0, "")
+        lost.kill()
+        world.close()
     receiver.close()
 
 

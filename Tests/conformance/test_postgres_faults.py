@@ -2,27 +2,34 @@
 
 import os
 import random
+import socket
 import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 
+import psycopg
 import pytest
 import requests
 from alter_sdk import GrantDeletedError, PolicyViolationError
 
 from harness.audit_streams import StreamReceiver, open_webhook
 from harness.canaries import canary, readable_in
+from harness.configured import ConfiguredServer
 from harness.database import PostgresStorage, Row, SQLiteStorage
 from harness.load import Load, refusals, retrieval, retrievals, unrecorded, use
 from harness.management import Management, ManagementError
 from harness.portal import invite, sign_in
 from harness.postgres import Cluster, database_name, make_certificate
 from harness.processes import Process
+from harness.relay import Relay, is_open
 from harness.sdk import in_background, wait
 from harness.server import BINARY, Server
 from harness.signer import RawAnswer
+from harness.swarm import Swarm
 from harness.waiting import eventually
 from harness.wallet import enable_sign_in
 from harness.webhooks import Auth0Stream
@@ -36,6 +43,8 @@ DEADLINE_SECONDS = 15
 """Nobody waits longer for an answer, whatever the database does."""
 RECOVERY_SECONDS = 5
 """After this, all is as it was before the database was away."""
+GONE_SECONDS = 15
+"""After this, nobody waits any more for a machine that is gone without a word."""
 AWAY = (503, "service_unavailable")
 
 
@@ -232,6 +241,39 @@ def test_whatever_comes_first_after_connections_were_ended_is_done_or_refused_cl
 
         eventually(is_done, f"{what} is done", RECOVERY_SECONDS)
         assert set(statuses) <= {200, 503}, (what, statuses)
+
+
+@pytest.mark.alone
+def test_connections_that_are_cut_without_a_word_end_at_both_ends_within_seconds(cluster, tmp_path):
+    """Neither a node that is gone nor a firewall that forgot may keep sessions with their locks, or requests, for hours."""
+    storage = PostgresStorage(cluster)
+    with Relay(cluster.port) as relay, ExitStack() as ending:
+        url = storage.url.replace(f":{cluster.port}/", f":{relay.port}/")
+        server = ConfiguredServer(tmp_path, storage, SALLYPORT_DATABASE=url)
+        ending.callback(server.kill)
+        server.start()
+        world = World(server, Management(server.url, server.create_operator().pat))
+        grant_id = world.connect(world.jwt()).grant_id
+        shots = Swarm(server.url).run(islice(retrievals(world, grant_id), 200), connections=16)
+        assert refusals(shots) == {}
+        # As a connection is that nobody sets up: it shows that the cut itself ends nothing.
+        bare = ending.enter_context(psycopg.connect(url))
+        cut = {each.near[0]: each for each in relay.cut()}
+        untouched = cut.pop(_local_port(bare))
+        assert len(cut) >= 5 and all(is_open(each.near) and is_open(each.far) for each in cut.values())
+
+        eventually(lambda: not any(is_open(each.far) for each in cut.values()), "the sessions end", GONE_SECONDS)
+        # The node may have asked something on one of them just before it was given up.
+        eventually(lambda: not any(is_open(each.near) for each in cut.values()), "nobody waits", GONE_SECONDS)
+        assert is_open(untouched.near) and is_open(untouched.far)
+        eventually(lambda: use(world, grant_id) == (200, None), "it serves again", RECOVERY_SECONDS)
+        assert verified(server) == (0, "")
+        world.close()
+
+
+def _local_port(connection: psycopg.Connection) -> int:
+    with socket.socket(fileno=os.dup(connection.fileno())) as end:
+        return end.getsockname()[1]
 
 
 def test_a_database_that_takes_no_connections_is_a_database_that_is_away(server, connected, cluster):

@@ -43,6 +43,8 @@ class StreamReceiver(LocalServer):
         """Then what does not verify by the real Svix library is refused."""
         self.secret: str | None = None
         # What happened
+        self.asked = 0
+        """How many messages came, those that are not answered yet included."""
         self.batches: list[Batch] = []
         self.forged: list[str] = []
         self._released = threading.Event()
@@ -58,6 +60,7 @@ class StreamReceiver(LocalServer):
         self._released.set()
 
     def answer(self, request: Request) -> Answer:
+        self.asked += 1
         if self.hangs.is_set():
             self._released.wait(25)
         answer = self.failures.pop(0) if self.failures else self._judge(dict(request.headers.items()), request.body)

@@ -26,11 +26,12 @@ class Nodes:
         for _ in range(count):
             self.add()
 
-    def add(self) -> Server:
-        """A node that was never started."""
+    def add(self, **environment: str) -> Server:
+        """A node that was never started. `environment`: settings of its own."""
         folder = self._folder / f"node-{len(self._nodes) + 1}"
         folder.mkdir()
-        node = ConfiguredServer(folder, self.storage, SALLYPORT_MASTER_KEY_FILE=str(self._key_file))
+        settings = {"SALLYPORT_MASTER_KEY_FILE": str(self._key_file), **environment}
+        node = ConfiguredServer(folder, self.storage, **settings)
         self._nodes.append(node)
         return node
 
