@@ -5,14 +5,19 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.client import parse_headers
 
 import pytest
 
 from harness.management import Management
+from harness.signer import RawAnswer
+from harness.swarm import signed
 from harness.waiting import eventually
 from harness.world import World
 
 HEALTH = b"GET /healthz HTTP/1.1\r\n"
+BODY_SECONDS = 15
+"""How long a body may take to arrive."""
 
 
 def read_to_end(connection: socket.socket) -> bytes:
@@ -164,6 +169,131 @@ def test_more_connections_than_the_process_may_have_do_not_end_it(new_server):
             connection.close()
     eventually(server.is_healthy, "the server answers again once the flood is over")
     assert server.stop() == 0
+
+
+# Several requests on one connection
+
+
+class Pipeline:
+    """One connection, on which requests do not wait for each other's answers."""
+
+    def __init__(self, server) -> None:
+        self._connection = server.connect()
+        self._answers = self._connection.makefile("rb")
+
+    def __enter__(self) -> "Pipeline":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._answers.close()
+        self._connection.close()
+
+    def send(self, data: bytes) -> None:
+        self._connection.sendall(data)
+
+    def drip(self, data: bytes) -> None:
+        """A byte a second, for as long as the server takes them, in a thread."""
+
+        def send() -> None:
+            for number in range(len(data)):
+                time.sleep(1)
+                try:
+                    self.send(data[number : number + 1])
+                except OSError:
+                    return  # it hung up
+
+        threading.Thread(target=send, daemon=True).start()
+
+    def answer(self) -> RawAnswer:
+        """The next one."""
+        status = int(self._answers.readline().split()[1])
+        headers = {name.lower(): value for name, value in parse_headers(self._answers).items()}
+        return RawAnswer(status, headers, self._answers.read(int(headers["content-length"])))
+
+    def is_over(self) -> bool:
+        """Waits for the end, which may be a word of the server that it is; whatever comes before it is none."""
+        try:
+            return self._answers.read(1) == b""
+        except ConnectionError:
+            return True
+
+
+def uses(world: World, *routes: str) -> list[bytes]:
+    """Signed uses of one grant as they go over the wire; the record calls each by its number."""
+    grant_id = world.connect(world.jwt()).grant_id
+    call = {"method": "GET", "url": world.echo}
+    made = []
+    for number, route in enumerate(routes):
+        body = {"grant_id": grant_id, "reason": f"use {number}"}
+        body |= {"request": call} if route == "/sdk/token" else call
+        made.append(signed(world.signer().request("POST", route, body)).data)
+    return made
+
+
+def recorded(world: World) -> list[tuple[str, str]]:
+    """Number and request of every use that was allowed, in the order in which they were."""
+    records = world.audit(decision="allow")[::-1]
+    return [(record["reason"], record["request_id"]) for record in records if record["reason"]]
+
+
+def test_many_requests_that_come_at_once_are_made_and_answered_in_their_order(server, world):
+    many = uses(world, *["/sdk/token", "/sdk/proxy"] * 10)
+    with Pipeline(server) as pipeline:
+        pipeline.send(b"".join(many))
+        answers = [pipeline.answer() for _ in many]
+    assert {answer.status for answer in answers} == {200}
+    assert recorded(world) == [(f"use {n}", answer.headers["x-request-id"]) for n, answer in enumerate(answers)]
+
+
+def test_two_requests_that_come_at_once_are_answered_in_order_though_the_body_of_one_is_late(server, world):
+    first, second = uses(world, "/sdk/token", "/sdk/token")
+    with Pipeline(server) as pipeline:
+        pipeline.send(first + second[:-20])
+        answers = [pipeline.answer()]
+        time.sleep(2)
+        pipeline.send(second[-20:])
+        answers.append(pipeline.answer())
+        # And the connection is as good as before.
+        [third] = uses(world, "/sdk/token")
+        pipeline.send(third)
+        assert pipeline.answer().status == 200
+    assert [answer.status for answer in answers] == [200, 200]
+    assert recorded(world)[:2] == [(f"use {n}", answer.headers["x-request-id"]) for n, answer in enumerate(answers)]
+
+
+def test_a_body_has_its_time_from_when_its_turn_comes_and_not_while_another_request_is_worked_on(server, world):
+    first, second = uses(world, "/sdk/proxy", "/sdk/token")
+    world.oauth.api_delay_seconds = BODY_SECONDS + 2.0
+    with Pipeline(server) as pipeline:
+        began = time.monotonic()
+        pipeline.send(first + second[:-20])
+        answers = [pipeline.answer()]
+        assert time.monotonic() - began > BODY_SECONDS
+        time.sleep(3)
+        pipeline.send(second[-20:])
+        answers.append(pipeline.answer())
+    assert [answer.status for answer in answers] == [200, 200]
+    assert recorded(world) == [(f"use {n}", answer.headers["x-request-id"]) for n, answer in enumerate(answers)]
+
+
+def test_a_body_that_drips_behind_another_request_has_its_end_and_its_request_was_not_made(server, world):
+    first, second = uses(world, "/sdk/proxy", "/sdk/token")
+    world.oauth.api_delay_seconds = 4.0
+    with Pipeline(server) as pipeline:
+        pipeline.send(first + second[:-100])
+        answer = pipeline.answer()
+        assert answer.status == 200
+        began = time.monotonic()
+        pipeline.drip(second[-100:])
+        late = pipeline.answer()
+        assert (late.status, late.error) == (408, "request_timeout")
+        assert BODY_SECONDS - 2 < time.monotonic() - began < BODY_SECONDS + 5
+        assert pipeline.is_over()
+    assert recorded(world) == [("use 0", answer.headers["x-request-id"])]
+    # Nothing of it counts: it is good on another connection.
+    with Pipeline(server) as pipeline:
+        pipeline.send(second)
+        assert pipeline.answer().status == 200
 
 
 # Ends
