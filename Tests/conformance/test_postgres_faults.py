@@ -19,7 +19,7 @@ from alter_sdk import GrantDeletedError, PolicyViolationError
 from harness.audit_streams import StreamReceiver, open_webhook
 from harness.canaries import canary, readable_in
 from harness.configured import ConfiguredServer
-from harness.database import PostgresStorage, Row, SQLiteStorage
+from harness.database import KEYS_SCHEMA, Database, PostgresSchema, PostgresStorage, Row, SQLiteFile, SQLiteStorage
 from harness.load import Load, refusals, retrieval, retrievals, unrecorded, use
 from harness.management import Management, ManagementError
 from harness.portal import invite, sign_in
@@ -528,6 +528,103 @@ def test_a_database_that_is_not_empty_is_no_place_to_move_to(moved, cluster, tmp
         assert refused.returncode == 1 and "empty" in refused.stderr, refused.stderr
         assert {name: storage.database.count(name) for name in storage.database.tables()} == before
     assert verified(taken) == (0, "")
+
+
+def keys_at(place: str) -> Database:
+    file = place.removeprefix("sqlite:")
+    return PostgresSchema(place, KEYS_SCHEMA) if file == place else SQLiteFile(Path(file))
+
+
+def held(keys: Database) -> dict[str, list[Row]]:
+    """All that a key store holds, but for how far the trail has come."""
+    tables = set(keys.tables()) - {"schema_migrations", "audit_anchors"}
+    return {each: sorted(keys.rows(f"SELECT * FROM {each}"), key=repr) for each in tables}
+
+
+@pytest.mark.parametrize("kind", ["file", "database", "beside the database"])
+def test_a_key_store_that_another_installation_uses_is_no_place_to_move_to(moved, cluster, tmp_path, kind):
+    target = PostgresStorage(cluster)
+    places = {"file": f"sqlite:{tmp_path / 'keys.db'}", "database": cluster.database(), "beside the database": target.url}
+    place = places[kind]
+    other = ConfiguredServer(tmp_path, PostgresStorage(cluster), SALLYPORT_KEY_STORE=place)
+    other.start()
+    try:
+        world = World(other, Management(other.url, other.create_operator().pat))
+        grant_id = world.connect(world.jwt()).grant_id
+        assert use(world, grant_id) == (200, None)
+        keys = keys_at(place)
+        before, anchors = held(keys), keys.count("audit_anchors")
+        assert len(before["data_keys"]) == 2 and before["system_keys"] and before["signing_keys"]
+        # The usual place is beside the database.
+        there = [] if kind == "beside the database" else ["--to-key-store", place]
+        refused = moved.server.run(*moved.command(target.url), *there)
+        assert refused.returncode == 1 and "key store is in use" in refused.stderr, refused.stderr
+        assert target.database.tables() == []
+        assert held(keys) == before and keys.count("audit_anchors") >= anchors
+        assert use(world, grant_id) == (200, None)
+        assert world.connect(world.jwt("bob"), account="bob").grant_id
+        assert other.stop() == 0
+        assert verified(other) == (0, "")
+        world.close()
+    finally:
+        other.kill()
+    assert content(moved.server) == moved.tables
+
+
+class Copied:
+    """A small installation on SQLite, and its copy with a key store of its own, which serves."""
+
+    def __init__(self, folder: Path, cluster: Cluster) -> None:
+        self.original = Server(folder, SQLiteStorage(folder / "data"))
+        self.original.start()
+        world = World(self.original, Management(self.original.url, self.original.create_operator().pat))
+        self.grant_id = world.connect(world.jwt()).grant_id
+        assert self.original.stop() == 0
+        self.place = cluster.database()
+        self.keys = keys_at(self.place)
+        copy = PostgresStorage(cluster)
+        done = self.move(copy.url)
+        assert done.returncode == 0, done.stderr
+        self.server = ConfiguredServer(folder, copy, SALLYPORT_KEY_STORE=self.place)
+        self.server.start()
+        self.world = world.at(self.server)
+
+    def move(self, url: str) -> subprocess.CompletedProcess[str]:
+        """To another database, with the key store of the copy."""
+        source = f"sqlite:{self.original.data}/sallyport.db"
+        command = ["migrate-database", "--from", source, "--to", url, "--to-key-store", self.place]
+        return self.original.run(*command, "--data-dir", str(self.original.data))
+
+    def close(self) -> None:
+        self.server.kill()
+        self.original.kill()
+        self.world.close()
+
+
+@pytest.fixture
+def copied(tmp_path, cluster):
+    copied = Copied(tmp_path, cluster)
+    yield copied
+    copied.close()
+
+
+def assert_taken(copied: Copied, cluster: Cluster) -> None:
+    """Its key store is no place to move to, and is as it was."""
+    assert copied.server.stop() == 0
+    before = held(copied.keys), sorted(copied.keys.query("SELECT chain, sequence FROM audit_anchors"))
+    target = PostgresStorage(cluster)
+    refused = copied.move(target.url)
+    assert refused.returncode == 1 and "key store is in use" in refused.stderr, (refused.stdout, refused.stderr)
+    assert target.database.tables() == []
+    assert (held(copied.keys), sorted(copied.keys.query("SELECT chain, sequence FROM audit_anchors"))) == before
+    assert verified(copied.server) == (0, "")
+
+
+def test_the_key_store_of_a_copy_that_has_made_keys_since_is_no_place_to_move_to_again(copied, cluster):
+    grant_id = copied.world.connect(copied.world.jwt("bob"), account="bob").grant_id
+    assert_taken(copied, cluster)
+    copied.server.start()
+    assert use(copied.world, grant_id) == (200, None)
 
 
 def test_a_source_that_is_not_there_makes_nothing(moved, cluster, tmp_path):
