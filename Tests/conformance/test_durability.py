@@ -4,7 +4,9 @@ import os
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from harness.load import use
 from harness.management import Management, ManagementError
 from harness.sdk import wait
 from harness.server import Server
+from harness.signer import RawRequest
 from harness.waiting import eventually
 from harness.webhooks import Auth0Stream
 from harness.world import PROVIDER, World
@@ -241,6 +244,87 @@ def test_the_database_files_are_private_wherever_they_are(new_server, tmp_path):
     files = [*server.data.iterdir(), *elsewhere.iterdir()]
     assert len(files) >= 3
     assert [path.name for path in files if path.stat().st_mode & 0o077] == []
+
+
+# Writes that are committed together
+
+
+class Together:
+    """Uses of two apps that wait for the same commit, as far as one is for both."""
+
+    OBSTACLE = "NEW.decision = 'allow' AND NEW.record LIKE '%obstacle%'"
+    """Of the records of some of them; whoever refuses these is on record for that."""
+
+    def __init__(self, grants: dict[str, World], each: int) -> None:
+        self._worlds = list(grants.values())
+        requests = [self._use(world, grant, n) for grant, world in grants.items() for n in range(each)]
+        with ThreadPoolExecutor(len(requests)) as pool:
+            with self._worlds[0].server.database.locked():
+                under_way = [(reason, pool.submit(request.send)) for reason, request in requests]
+                time.sleep(1)
+                assert not any(answer.done() for _, answer in under_way)
+            self.answers = [(reason, answer.result(30)) for reason, answer in under_way]
+
+    @staticmethod
+    def _use(world: World, grant_id: str, number: int) -> tuple[str, RawRequest]:
+        reason = "obstacle" if number % 3 == 1 else "fine"
+        body = {"grant_id": grant_id, "reason": reason, "request": {"method": "GET", "url": world.echo}}
+        return reason, world.signer().request("POST", "/sdk/token", body)
+
+    def counted(self) -> Counter[tuple[str, int]]:
+        return Counter((reason, answer.status) for reason, answer in self.answers)
+
+    def assert_clean(self) -> None:
+        """What was answered is what is on record, and whoever is refused is told nothing of the database."""
+        decisions = {
+            record["request_id"]: record["decision"]
+            for world in self._worlds
+            for record in world.audit(event="credential.retrieved")
+        }
+        for _, answer in self.answers:
+            is_allowed = answer.status == 200
+            # The record of a refusal may have been in a commit that failed as well.
+            recorded = decisions.pop(answer.headers["x-request-id"], None)
+            assert recorded == "allow" if is_allowed else recorded in ("deny", None)
+            assert is_allowed or answer.error in ("service_unavailable", "internal")
+            assert is_allowed or not any(word in answer.body for word in (b"obstacle", b"SQL", b"audit_records"))
+        assert decisions == {}
+        for world in self._worlds:
+            assert world.management.post(f"{world.path}/audit/verify")["intact"] is True
+
+
+@pytest.fixture
+def grants(world, foreign_world):
+    """One of each of two apps."""
+    return {each.connect(each.jwt()).grant_id: each for each in (world, foreign_world)}
+
+
+def test_of_uses_that_are_committed_together_those_fail_that_cannot_be_stored_and_no_others(server, grants):
+    for world in grants.values():
+        # For the good ones, and one more at a time: what fails counts for nothing.
+        limit = {"requests": 9, "per_seconds": 3600, "per": "app"}
+        world.management.put(f"{world.path}/policies/{PROVIDER}", {"rate_limit": limit})
+    with server.database.refusing("audit_records", Together.OBSTACLE):
+        together = Together(grants, each=12)
+    failed = 500 if ENGINE == "sqlite" else 503
+    assert together.counted() == {("fine", 200): 16, ("obstacle", failed): 8}
+    together.assert_clean()
+    for grant_id, world in grants.items():
+        assert len(world.audit(event="credential.retrieved", decision="deny")) == 4
+        assert use(world, grant_id) == (200, None)
+        assert use(world, grant_id) == (429, "rate_limit_exceeded")
+
+
+@pytest.mark.parametrize("what", ["transaction", "commit"])
+def test_uses_that_are_committed_together_fail_together_where_nothing_can_be_committed(server, grants, what):
+    with server.database.refusing("audit_records", Together.OBSTACLE, what):
+        together = Together(grants, each=12)
+    counted = together.counted()
+    assert sum(count for (reason, status), count in counted.items() if reason == "obstacle" and status >= 500) == 8
+    assert sum(count for (reason, status), count in counted.items() if reason == "fine" and status >= 500) > 0
+    together.assert_clean()
+    for grant_id, world in grants.items():
+        assert use(world, grant_id) == (200, None)
 
 
 # A newer version beside the server

@@ -101,6 +101,26 @@ class Database(ABC):
     def read_at_length(self) -> AbstractContextManager[None]:
         """Meanwhile a transaction is open that has read something."""
 
+    @contextmanager
+    def refusing(self, table: str, condition: str, what: str = "statement") -> Iterator[None]:
+        """
+        Meanwhile rows that fit the condition, where they are called `NEW`, are not inserted into the table: the `statement`
+        fails, the whole `transaction` around it, or the `commit` of that.
+        """
+        for statement in self._obstacle(table, condition, what):
+            self.change(statement)
+        try:
+            yield
+        finally:
+            for statement in self._end_of_obstacle(table):
+                self.change(statement)
+
+    @abstractmethod
+    def _obstacle(self, table: str, condition: str, what: str) -> list[str]: ...
+
+    @abstractmethod
+    def _end_of_obstacle(self, table: str) -> list[str]: ...
+
 
 class Storage(ABC):
     """Main database and key store of one installation."""
@@ -178,6 +198,22 @@ class SQLiteFile(Database):
             yield
 
 
+    def _obstacle(self, table: str, condition: str, what: str) -> list[str]:
+        action = {
+            "statement": "SELECT RAISE(ABORT, 'an obstacle')",
+            "transaction": "SELECT RAISE(ROLLBACK, 'an obstacle')",
+            "commit": "INSERT INTO obstacles VALUES (1)",
+        }[what]
+        return [
+            "CREATE TABLE nowhere (id INTEGER PRIMARY KEY)",
+            "CREATE TABLE obstacles (id INTEGER REFERENCES nowhere (id) DEFERRABLE INITIALLY DEFERRED)",
+            f"CREATE TRIGGER obstacle BEFORE INSERT ON {table} WHEN {condition} BEGIN {action}; END",
+        ]
+
+    def _end_of_obstacle(self, table: str) -> list[str]:
+        return ["DROP TRIGGER obstacle", "DROP TABLE obstacles", "DROP TABLE nowhere"]
+
+
 class SQLiteStorage(Storage):
     """Files in the data folder."""
 
@@ -251,6 +287,20 @@ class PostgresSchema(Database):
             connection.execute("SELECT count(*) FROM users")
             yield
             connection.rollback()
+
+
+    def _obstacle(self, table: str, condition: str, what: str) -> list[str]:
+        action = "PERFORM pg_terminate_backend(pg_backend_pid())" if what == "transaction" else "RAISE 'an obstacle'"
+        kind, time = ("CONSTRAINT TRIGGER", "AFTER") if what == "commit" else ("TRIGGER", "BEFORE")
+        deferred = "DEFERRABLE INITIALLY DEFERRED" if what == "commit" else ""
+        return [
+            f"CREATE FUNCTION obstacle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {action}; RETURN NEW; END $$",
+            f"CREATE {kind} obstacle {time} INSERT ON {table} {deferred} FOR EACH ROW WHEN ({condition})"
+            " EXECUTE FUNCTION obstacle()",
+        ]
+
+    def _end_of_obstacle(self, table: str) -> list[str]:
+        return [f"DROP TRIGGER obstacle ON {table}", "DROP FUNCTION obstacle"]
 
 
 class PostgresStorage(Storage):
