@@ -240,6 +240,22 @@ def test_a_use_whose_key_ends_while_it_waits_for_its_commit_gets_no_credential(w
     assert_nothing_was_used(world, route, answer, code)
 
 
+@pytest.mark.parametrize("route", RECORDED_AS)
+def test_a_use_whose_app_is_deleted_while_the_token_is_refreshed_hears_that_its_key_is_unknown(server, management, route):
+    world = World(server, management)
+    world.oauth.expires_in, world.oauth.refreshed_expires_in = 30, 3600
+    grant_id = world.connect(world.jwt()).grant_id
+    world.oauth.token_delay_seconds = 1.0
+    with ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(use_by(world, route, grant_id).send)
+        eventually(lambda: world.oauth.refreshes, "the refresh is under way")
+        management.delete(world.path, confirm=management.get(world.path)["name"])
+        answer = under_way.result(20)
+    assert (answer.status, answer.error) == (401, "invalid_key")
+    assert world.oauth.newest_token().encode() not in answer.body and world.oauth.calls == []
+    world.close()
+
+
 # Identity provider
 
 
