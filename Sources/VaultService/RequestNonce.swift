@@ -18,12 +18,14 @@ final class RequestNonce: Sendable {
 
     var isBurned: Bool { burned.withLock { $0 } }
 
-    /// Joins the transaction. Throws where the request was seen before, on whatever node.
+    /// Joins the transaction. Throws where the request was seen before, on whatever node, and where the key is gone: its app
+    /// was deleted while the request was under way.
     func burn(in transaction: Transaction) throws {
-        guard !isBurned else { return }
-        guard try transaction.insertNonce(text, keyID: keyID, expiresAt: expiresAt) else {
-            throw VaultError(.nonceReplayed, "This signed request was seen before.")
+        guard try !isBurned && !transaction.insertNonce(text, keyID: keyID, expiresAt: expiresAt) else { return }
+        guard try transaction.hasKey(keyID) else {
+            throw VaultError(.invalidKey, "The API key is missing or unknown.")
         }
+        throw VaultError(.nonceReplayed, "This signed request was seen before.")
     }
 
     /// The transaction was committed.

@@ -86,13 +86,17 @@ extension Transaction {
         try execute("UPDATE api_keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL", id, now)
     }
 
-    /// Whether the nonce is new for the key; it then counts as seen until `expiresAt`.
+    /// Whether the nonce is new for the key; it then counts as seen until `expiresAt`. None is new for a key that is gone.
     package func insertNonce(_ nonce: String, keyID: APIKeyID, expiresAt: Instant) throws -> Bool {
         try execute(
             """
-            INSERT INTO request_nonces (key_id, nonce, expires_at) VALUES (?1, ?2, ?3)
+            INSERT INTO request_nonces (key_id, nonce, expires_at) SELECT id, ?2, ?3 FROM api_keys WHERE id = ?1
             ON CONFLICT (key_id, nonce) DO NOTHING
             """, keyID, nonce, expiresAt) == 1
+    }
+
+    package func hasKey(_ id: APIKeyID) throws -> Bool {
+        try row("SELECT 1 AS found FROM api_keys WHERE id = ?1", id) != nil
     }
 
     package func deleteExpiredNonces(now: Instant) throws {
