@@ -299,6 +299,22 @@ def test_a_database_that_is_a_standby_is_left_for_the_one_that_takes_writes(serv
     eventually(lambda: use(world, grant.grant_id) == (200, None), "it serves again", RECOVERY_SECONDS)
 
 
+def test_tables_that_a_newer_version_has_changed_are_noticed_by_a_request_or_two_and_not_by_each_session(new_server):
+    server = new_server
+    server.start()
+    world = World(server, Management(server.url, server.create_operator().pat))
+    grant_id = world.connect(world.jwt()).grant_id
+    # Every session that reads has prepared what will be of no use.
+    shots = Swarm(server.url).run(islice(retrievals(world, grant_id), 200), connections=16)
+    assert refusals(shots) == {}
+    for table in server.database.tables():
+        server.database.change(f"ALTER TABLE {table} ADD COLUMN of_a_newer_version TEXT")
+    refused = [answer for answer in (use(world, grant_id) for _ in range(30)) if answer != (200, None)]
+    assert set(refused) <= {AWAY} and len(refused) <= 2, refused
+    world.close()
+    assert server.stop() == 0
+
+
 # Starts that cannot be
 
 
