@@ -148,11 +148,14 @@ struct PostgresEngine: Engine {
     }
 }
 
-/// Connections, made when they are needed and kept for the next.
+/// Connections, made when they are needed and kept for the next. What ended one, such as a change of the tables or a server that
+/// is gone, concerns all that were there before: they are not used again.
 final class PostgresConnections: Sendable {
     private struct State {
         var idle: [PostgresConnection] = []
         var isClosed = false
+        /// How many connections have ended while they were used.
+        var ended = 0
         /// When the last attempt to connect failed, and how.
         var failure: (at: ContinuousClock.Instant, error: StoreError)?
     }
@@ -170,8 +173,9 @@ final class PostgresConnections: Sendable {
     }
 
     func use<Result>(_ body: (PostgresConnection) throws -> Result) throws -> Result {
+        let ended = state.withLock { $0.ended }
         let connection = try idleOne() ?? connect()
-        defer { keep(connection) }
+        defer { keep(connection, since: ended) }
         return try body(connection)
     }
 
@@ -198,9 +202,20 @@ final class PostgresConnections: Sendable {
         }
     }
 
-    private func keep(_ connection: PostgresConnection) {
-        guard !connection.isBroken else { return }
-        state.withLock { if !$0.isClosed { $0.idle.append(connection) } }
+    /// - Parameter ended: how many had ended when it was taken.
+    private func keep(_ connection: PostgresConnection, since ended: Int) {
+        let isBroken = connection.isBroken
+        let dropped = state.withLock { state -> [PostgresConnection] in
+            guard isBroken else {
+                if !state.isClosed, state.ended == ended { state.idle.append(connection) }
+                return []
+            }
+            state.ended += 1
+            defer { state.idle = [] }
+            return state.idle
+        }
+        // They end with their last reference.
+        _ = dropped
     }
 
     func close() {
