@@ -18,7 +18,7 @@ from harness.load import use
 from harness.management import Management, ManagementError
 from harness.sdk import wait
 from harness.server import Server
-from harness.signer import RawRequest
+from harness.signer import RawRequest, Signer
 from harness.waiting import eventually
 from harness.webhooks import Auth0Stream
 from harness.world import PROVIDER, World
@@ -364,5 +364,26 @@ def test_columns_that_a_newer_version_adds_change_nothing_of_what_the_server_rea
     eventually(lambda: use(world, grant_id) == (200, None), "the grant is used")
     assert len(world.audit(event="credential.retrieved", decision="allow")) == 2
     assert world.management.post(f"{world.path}/audit/verify")["intact"] is True
+    world.close()
+    assert server.stop() == 0
+
+
+def test_columns_that_stand_in_another_order_are_read_by_their_names(new_server):
+    """As in a table that a newer version has built again: as many columns as before, in other places."""
+    server = new_server
+    server.start()
+    world = World(server, Management(server.url, server.create_operator().pat))
+    grant_id = world.connect(world.jwt()).grant_id
+    bound = Signer(server.url, world.new_key(cidr_allowlist=["203.0.113.0/24"]))
+    before = listed(world)
+    assert bound.send("GET", "/sdk/scopes").error == "ip_not_allowed"
+    with server.database.locked() as change:
+        change("ALTER TABLE api_keys ADD COLUMN moved TEXT")
+        change("UPDATE api_keys SET moved = cidr_allowlist")
+        change("ALTER TABLE api_keys DROP COLUMN cidr_allowlist")
+        change("ALTER TABLE api_keys RENAME COLUMN moved TO cidr_allowlist")
+    eventually(lambda: use(world, grant_id) == (200, None), "the grant is used", 5)
+    assert listed(world)["keys"] == before["keys"]
+    assert bound.send("GET", "/sdk/scopes").error == "ip_not_allowed"
     world.close()
     assert server.stop() == 0
