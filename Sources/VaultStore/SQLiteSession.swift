@@ -47,8 +47,8 @@ struct SQLiteSession: ~Copyable {
         var rows: [Row] = []
         while rows.count < limit, try step(statement.pointer) {
             let width = sqlite3_column_count(statement.pointer)
-            if rows.isEmpty, columns.names.count != Int(width) {
-                // The schema was changed by another process since the statement was prepared.
+            if rows.isEmpty, sqlite3_stmt_status(statement.pointer, SQLITE_STMTSTATUS_REPREPARE, 1) > 0 {
+                // SQLite has prepared it anew: perhaps for a schema that another process has changed.
                 columns = Self.columns(statement.pointer)
                 statements[sql]?.columns = columns
             }
