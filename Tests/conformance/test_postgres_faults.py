@@ -643,6 +643,33 @@ def test_the_key_store_of_a_copy_that_has_made_keys_since_is_no_place_to_move_to
     assert use(copied.world, grant_id) == (200, None)
 
 
+@pytest.mark.parametrize("since", ["a use", "the end of an app"])
+def test_the_key_store_of_a_copy_that_serves_is_taken_although_it_has_made_no_key(copied, cluster, since):
+    """Else the trail would be held against a place where it was before, and keys that were destroyed since would be back."""
+    world = copied.world
+    assert use(world, copied.grant_id) == (200, None)
+    if since == "the end of an app":
+        keys = copied.keys.count("data_keys")
+        world.management.delete(world.path, confirm=world.management.get(world.path)["name"])
+        assert copied.keys.count("data_keys") < keys
+    assert_taken(copied, cluster)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
+def test_a_key_store_is_no_place_to_be_copied_to_by_another_spelling_of_its_address(copied, cluster, engine):
+    folder, target = copied.original.data, PostgresStorage(cluster)
+    assert copied.server.stop() == 0
+    if engine == "sqlite":
+        source, spelt = f"sqlite:{folder}/sallyport.db", f"sqlite:{folder}/../{folder.name}/keys.db"
+        options = ["--from", source, "--to-key-store", spelt]
+    else:
+        spelt = copied.place.replace("postgresql://", "postgres://")
+        options = ["--from", copied.server.storage.url, "--from-key-store", copied.place, "--to-key-store", spelt]
+    refused = copied.original.run("migrate-database", *options, "--to", target.url, "--data-dir", str(folder))
+    assert refused.returncode != 0 and "key store" in refused.stderr, refused.stdout
+    assert target.database.tables() == []
+
+
 def test_a_source_that_is_not_there_makes_nothing(moved, cluster, tmp_path):
     storage = PostgresStorage(cluster)
     nowhere = tmp_path / "mistyped.db"
