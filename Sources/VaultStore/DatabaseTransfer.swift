@@ -37,11 +37,14 @@ package enum DatabaseTransfer {
         guard !isUsed else {
             throw DatabaseTransferError.targetInUse("the database is not empty: it holds an installation")
         }
+        guard try keys.engine.place() != keyDatabase.place() else {
+            throw DatabaseTransferError.targetInUse("the key store is in use by the original")
+        }
         if try !keyDatabase.isNew() {
             let keysID = try keyDatabase.read { try $0.row("SELECT id FROM installation")?.text("id") }
-            guard try keysID == nil || (keysID == store.installationID() && isCopy(keyDatabase, of: keys)) else {
-                throw DatabaseTransferError.targetInUse("the key store is in use by an installation")
-            }
+            guard try keysID == nil || keysID == store.installationID(), try isCopy(keyDatabase, of: keys),
+                try isOnTrail(keyDatabase, of: store)
+            else { throw DatabaseTransferError.targetInUse("the key store is in use by an installation") }
         }
         _ = try copy(KeyStore.tables, from: keys.engine, to: keyDatabase, KeyStore.migrations) { _, _ in }
         return try copy(Schema.tables, from: store.engine, to: database, Schema.migrations, onTable: onTable)
@@ -64,6 +67,23 @@ package enum DatabaseTransfer {
                 }
             }
             return isCopy
+        }
+    }
+
+    /// Whether every place of the trail that `engine` remembers is one that the original has had, too: a copy that serves goes on
+    /// its own way, and may have destroyed keys since.
+    private static func isOnTrail(_ engine: any Engine, of store: Store) throws -> Bool {
+        let places = try engine.read { try $0.rows("SELECT chain, sequence, hash FROM audit_anchors") }
+        return try store.read { original in
+            try places.allSatisfy { place in
+                let sequence = try place.integer("sequence")
+                let record = try original.row(
+                    "SELECT sequence, hash FROM audit_records WHERE chain = ?1 AND sequence >= ?2 ORDER BY sequence LIMIT 1",
+                    place.text("chain"), sequence)
+                guard let record else { return false }
+                // Retention may have removed that record, but never the last one.
+                return try record.integer("sequence") > sequence || record.blob("hash") == place.blob("hash")
+            }
         }
     }
 

@@ -28,6 +28,9 @@ protocol Engine: Sendable {
     /// The tables that there are, whoever made them.
     func tables() throws -> [String]
 
+    /// Which database it is, however its address is spelt.
+    func place() throws -> String
+
     /// Applies, in order, the migrations that this database has not seen, and runs `body`, all in one transaction.
     func migrate<Result: Sendable>(_ migrations: [Schema.Migration], then body: (Transaction) throws -> Result) throws
         -> Result

@@ -86,6 +86,19 @@ struct PostgresEngine: Engine {
         }
     }
 
+    func place() throws -> String {
+        let row = try read { transaction in
+            try transaction.row(
+                """
+                SELECT system_identifier, (SELECT oid::BIGINT FROM pg_database WHERE datname = current_database()) AS database,
+                    coalesce(current_schema(), '') AS schema
+                FROM pg_control_system()
+                """)
+        }
+        guard let row else { throw StoreError.unavailable("PostgreSQL: no database") }
+        return try "\(row.integer("system_identifier")):\(row.integer("database")):\(row.text("schema"))"
+    }
+
     private func writeNow<Result>(on connection: PostgresConnection, _ body: (Transaction) throws -> Result) throws
         -> Result
     {

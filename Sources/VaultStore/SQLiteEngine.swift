@@ -11,6 +11,7 @@ struct SQLiteEngine: Engine {
     var isShared: Bool { false }
     let leases = Leases(connect: nil)
 
+    private let path: String
     private let readers: SQLiteReaders
     private let writer: SQLiteConnection
     /// Whoever uses the writer does so on its queue.
@@ -27,6 +28,7 @@ struct SQLiteEngine: Engine {
         guard try writer.pragma("journal_mode") == "wal", try writer.pragma("synchronous") == "2" else {
             throw StoreError.unavailable("SQLite: commits would not be durable")
         }
+        self.path = path
         self.writer = writer
         readers = SQLiteReaders(path: path, busyMilliseconds: Self.busyMillisecondsMax)
         commits = CommitQueue(label: "sallyport.store.writer") { batch in
@@ -114,6 +116,12 @@ struct SQLiteEngine: Engine {
 
     func tables() throws -> [String] {
         try read { try $0.rows("SELECT name FROM sqlite_master WHERE type = 'table'").map { try $0.text("name") } }
+    }
+
+    func place() throws -> String {
+        var file = stat()
+        guard stat(path, &file) == 0 else { throw StoreError.unavailable("SQLite: the file is gone") }
+        return "\(file.st_dev):\(file.st_ino)"
     }
 
     /// Leaves everything in the one file. Connections end with their last reference.
