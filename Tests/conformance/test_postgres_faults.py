@@ -28,7 +28,7 @@ from harness.processes import Process
 from harness.relay import Relay, is_open
 from harness.sdk import in_background, wait
 from harness.server import BINARY, Server
-from harness.signer import RawAnswer
+from harness.signer import RawAnswer, RawRequest
 from harness.swarm import Swarm
 from harness.waiting import eventually
 from harness.wallet import enable_sign_in
@@ -196,6 +196,20 @@ def test_a_database_that_freezes_keeps_nobody_waiting_for_ever_and_all_goes_on_w
         assert seconds < DEADLINE_SECONDS
     eventually(lambda: use(world, grant.grant_id) == (200, None), "it serves again", RECOVERY_SECONDS)
     assert requests.get(f"{server.url}/readyz", timeout=5).status_code == 200
+
+
+@pytest.mark.alone
+def test_a_table_that_somebody_locks_keeps_nobody_waiting_for_longer_because_others_wait_too(server, connected):
+    """As somebody does who changes it by hand. Uses that wait together must not wait for each other's patience."""
+    world, _, grant = connected
+    ready = [retrieval(world, grant.grant_id) for _ in range(12)]
+    with server.database.locked(), ThreadPoolExecutor(len(ready)) as pool:
+        # This client gives up after 30 seconds, as the SDK does.
+        answers = list(pool.map(RawRequest.send, ready))
+    assert {(answer.status, answer.error) for answer in answers} == {AWAY}
+    assert all(answer.headers["retry-after"] for answer in answers)
+    eventually(lambda: use(world, grant.grant_id) == (200, None), "it serves again", RECOVERY_SECONDS)
+    assert len(world.audit(event="credential.retrieved", decision="allow")) == 1
 
 
 @pytest.mark.alone
