@@ -12,6 +12,9 @@ final class PostgresConnection: StatementRunner, Sendable {
 
     var isBroken: Bool { session.withLock { $0.isBroken } }
 
+    /// Whether a statement of the transaction took, or waited for somebody else's lock, as long as it may.
+    var isHeldUp: Bool { session.withLock { $0.isHeldUp } }
+
     /// Whether it is still there, as far as can be told without asking.
     func isAlive() -> Bool {
         session.withLock { session in
@@ -104,6 +107,7 @@ final class PostgresConnection: StatementRunner, Sendable {
 
     /// Begins a transaction that has `scope` for itself among all nodes. Waits for those who have it.
     func begin(_ scopes: Set<WriteScope>, lockSpace: Int32) throws {
+        session.withLock { $0.forgetHoldUps() }
         try queue("BEGIN ISOLATION LEVEL READ COMMITTED")
         _ = try run(PostgresLocks.statement(scopes, space: lockSpace))
     }

@@ -59,7 +59,11 @@ struct PostgresEngine: Engine {
     {
         do {
             try connection.begin(Set(batch.map(\.scope)), lockSpace: lockSpace)
-            for job in batch { job.run(by: connection) }
+            for job in batch {
+                job.run(by: connection)
+                // The next ones would wait for the same, each as long, and all of them for each other.
+                guard !connection.isHeldUp else { throw StoreError.unavailable("PostgreSQL: held up by somebody") }
+            }
             try connection.commit()
         } catch {
             connection.rollBack()

@@ -33,6 +33,8 @@ struct PostgresSession: ~Copyable {
     private var expected: [Expected] = []
     /// Whether it can be used no more: the server is away, or nobody knows what it will answer.
     private(set) var isBroken = false
+    /// Whether a statement of the transaction took, or waited for somebody else's lock, as long as it may.
+    private(set) var isHeldUp = false
 
     /// How long the server may take for one answer. It ends statements by itself somewhat earlier.
     private var answerSecondsMax = 10
@@ -230,6 +232,7 @@ struct PostgresSession: ~Copyable {
             case PGRES_FATAL_ERROR, PGRES_PIPELINE_ABORTED:
                 if case .preparation(let key) = item { statements[key] = nil }
                 let found = Self.error(of: result)
+                if found.isHeldUp { isHeldUp = true }
                 if status == PGRES_FATAL_ERROR, failure == nil { failure = found.error }
                 if found.endsSession || PQstatus(pointer) != CONNECTION_OK { throw lost(failure) }
             default: throw lost(failure)
@@ -259,6 +262,9 @@ struct PostgresSession: ~Copyable {
 
     /// It is not used again.
     mutating func giveUp() { isBroken = true }
+
+    /// A transaction begins.
+    mutating func forgetHoldUps() { isHeldUp = false }
 
     /// Gives the session up: what was sent may have happened or not.
     private mutating func lost(_ failure: StoreError? = nil) -> StoreError {
@@ -333,17 +339,17 @@ struct PostgresSession: ~Copyable {
     // MARK: Errors
 
     /// By SQLSTATE (PostgreSQL, appendix A). Details, which hold values, stay out.
-    private static func error(of result: OpaquePointer?) -> (error: StoreError, endsSession: Bool) {
+    private static func error(of result: OpaquePointer?) -> (error: StoreError, endsSession: Bool, isHeldUp: Bool) {
         func field(_ code: Character) -> String {
             PQresultErrorField(result, Int32(code.asciiValue ?? 0)).map { String(cString: $0) } ?? ""
         }
         let state = field("C")
-        if state.hasPrefix("23") { return (.constraint(field("M")), false) }
+        if state.hasPrefix("23") { return (.constraint(field("M")), false, false) }
         // Connection failures, an administrator's end, a server that only reads (a failover), statements that were forgotten, or
         // prepared before a newer version changed their table.
         let endsSession =
             ["08", "57P"].contains(where: state.hasPrefix) || ["25006", "26000", "0A000"].contains(state)
-        return (.unavailable("PostgreSQL \(state)"), endsSession)
+        return (.unavailable("PostgreSQL \(state)"), endsSession, ["55P03", "57014"].contains(state))
     }
 
     private static func withCStrings<Result>(
