@@ -28,6 +28,9 @@ class Database(Protocol):
     def fill(self, app_id: str, first: int, end: int) -> None:
         """Adds the grants with these numbers to the stopped installation."""
 
+    def settle(self) -> None:
+        """Has done now what it would do by itself within a minute."""
+
 
 class SQLite:
     name = "SQLite"
@@ -45,6 +48,9 @@ class SQLite:
         fill_sqlite(self._server.data, app_id, first, end)
         # Else the disk would be busy with it during the next runs.
         os.sync()
+
+    def settle(self) -> None:
+        pass
 
 
 class PostgreSQL:
@@ -78,6 +84,11 @@ class PostgreSQL:
         with self._cluster.administrator(self._nodes.storage.url) as connection:
             fill_postgresql(connection, KEYS_SCHEMA, app_id, first, end)
         os.sync()
+
+    def settle(self) -> None:
+        """Statistics, without which it takes tables for empty."""
+        with self._cluster.administrator(self._nodes.storage.url) as connection:
+            connection.execute("ANALYZE")
 
 
 class _BenchCluster(Cluster):

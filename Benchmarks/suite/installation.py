@@ -55,6 +55,7 @@ class Installation:
             self.world = World(first, management, idp_type="clerk")
             undo.callback(self.world.close)
             self._connect()
+            self._database.settle()
             self._undo = undo.pop_all()
         return self
 
