@@ -67,16 +67,18 @@ package final class Fields {
 
     /// The member, with `null` read as absent.
     package func value(_ name: String) -> JSON? {
-        known.insert(name)
+        note(name)
         guard let value = object[name], !value.isNull else { return nil }
         return value
     }
 
     /// Whether the member was sent at all, `null` included.
     package func isPresent(_ name: String) -> Bool {
-        known.insert(name)
+        note(name)
         return object[name] != nil
     }
+
+    private func note(_ name: String) { if unknownMembers == .refused { known.insert(name) } }
 
     package func has(_ name: String) -> Bool { object[name].map { !$0.isNull } ?? false }
 

@@ -37,9 +37,38 @@ extension Instant {
         let secondOfDay = Int(seconds - days * 86400)
         let (year, month, day) = Self.civilDate(days: days)
         let fraction = Int(milliseconds - seconds * 1000)
-        let time = [secondOfDay / 3600, secondOfDay / 60 % 60, secondOfDay % 60].map { Self.padded($0, 2) }
-        return Self.padded(Int(year), 4) + "-" + Self.padded(month, 2) + "-" + Self.padded(day, 2) + "T"
-            + time.joined(separator: ":") + (fraction == 0 ? "" : "." + Self.padded(fraction, 3)) + "Z"
+        return String(unsafeUninitializedCapacity: 24) { text in
+            var end = 0
+            func append(_ character: Unicode.Scalar) {
+                text[end] = UInt8(ascii: character)
+                end += 1
+            }
+            func append(_ number: Int, digits: Int) {
+                var rest = number
+                for place in (0..<digits).reversed() {
+                    text[end + place] = UInt8(ascii: "0") + UInt8(rest % 10)
+                    rest /= 10
+                }
+                end += digits
+            }
+            append(Int(year), digits: 4)
+            append("-")
+            append(month, digits: 2)
+            append("-")
+            append(day, digits: 2)
+            append("T")
+            append(secondOfDay / 3600, digits: 2)
+            append(":")
+            append(secondOfDay / 60 % 60, digits: 2)
+            append(":")
+            append(secondOfDay % 60, digits: 2)
+            if fraction != 0 {
+                append(".")
+                append(fraction, digits: 3)
+            }
+            append("Z")
+            return end
+        }
     }
 
     /// Reads an RFC 3339 date-time. The zone is mandatory; digits past the millisecond are dropped.
@@ -68,11 +97,6 @@ extension Instant {
         guard Self.civilDate(days: days) == (year, Int(month), Int(day)) else { return nil }
         let total = days * 86400 + hour * 3600 + minute * 60 + second - offsetMinutes * 60
         self.init(milliseconds: total * 1000 + fraction)
-    }
-
-    private static func padded(_ value: Int, _ width: Int) -> String {
-        let digits = String(value)
-        return String(repeating: "0", count: max(0, width - digits.count)) + digits
     }
 
     /// Days since the epoch of a proleptic Gregorian date, counted in 400-year eras that begin in March.

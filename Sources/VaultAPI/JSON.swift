@@ -55,6 +55,11 @@ package struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
         self.init(unique: elements.map { (name: $0.0, value: $0.1) })
     }
 
+    /// Members of different names, those left out that are absent.
+    package init(present members: (String, JSON?)...) {
+        self.init(unique: members.compactMap { name, value in value.map { (name: name, value: $0) } })
+    }
+
     init(unique members: [(name: String, value: JSON)]) {
         self.members = members
         indexIfLong()
@@ -115,7 +120,7 @@ extension JSON {
     /// Compact UTF-8 text.
     package var bytes: [UInt8] {
         var output: [UInt8] = []
-        output.reserveCapacity(256)
+        output.reserveCapacity(1024)
         write(to: &output)
         return output
     }

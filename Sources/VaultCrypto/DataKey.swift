@@ -23,9 +23,14 @@ package struct SealContext: Sendable {
 
     /// Every part is length-prefixed, so that no two contexts share an encoding.
     var associatedData: [UInt8] {
-        ["sallyport.seal.v1", purpose, app, record, String(version)].flatMap { part in
-            Array(String(part.utf8.count).utf8) + [0x3A] + Array(part.utf8)
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(160)
+        for part in ["sallyport.seal.v1", purpose, app, record, String(version)] {
+            bytes.append(contentsOf: String(part.utf8.count).utf8)
+            bytes.append(UInt8(ascii: ":"))
+            bytes.append(contentsOf: part.utf8)
         }
+        return bytes
     }
 }
 

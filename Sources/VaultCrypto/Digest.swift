@@ -3,7 +3,7 @@ import Foundation
 
 package enum Digest {
     /// SHA-256 (FIPS 180-4), 32 bytes.
-    package static func sha256(_ bytes: some Collection<UInt8>) -> [UInt8] { Array(SHA256.hash(data: Array(bytes))) }
+    package static func sha256(_ bytes: [UInt8]) -> [UInt8] { SHA256.hash(data: bytes).withUnsafeBytes { Array($0) } }
 
     package static func sha256(_ text: String) -> [UInt8] { sha256(Array(text.utf8)) }
 }
@@ -33,6 +33,7 @@ package enum Hex {
             }
         }
         var bytes: [UInt8] = []
+        bytes.reserveCapacity(characters.count / 2)
         for index in stride(from: 0, to: characters.count, by: 2) {
             guard let high = digit(characters[index]), let low = digit(characters[index + 1]) else { return nil }
             bytes.append(high << 4 | low)
@@ -56,14 +57,17 @@ package enum ConstantTime {
 /// Bearer values that we issue (API keys, session tokens, access tokens of operators) are stored as such a digest: a
 /// copy of the database alone can neither be searched for a known value nor tried offline.
 package struct DigestKey: Sendable {
-    private let key: SymmetricKey
+    /// Has read the key; each digest goes on from a copy.
+    private let keyed: HMAC<SHA256>
 
-    package init(_ secret: Secret) { key = secret.withBytes { SymmetricKey(data: $0) } }
+    package init(_ secret: Secret) { keyed = secret.withBytes { HMAC(key: SymmetricKey(data: $0)) } }
 
     package func digest(_ text: String) -> [UInt8] { digest(Array(text.utf8)) }
 
     package func digest(_ bytes: [UInt8]) -> [UInt8] {
-        Array(HMAC<SHA256>.authenticationCode(for: bytes, using: key))
+        var mac = keyed
+        mac.update(data: bytes)
+        return mac.finalize().withUnsafeBytes { Array($0) }
     }
 
     package func matches(_ expected: [UInt8], _ bytes: [UInt8]) -> Bool {

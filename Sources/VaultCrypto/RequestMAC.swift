@@ -7,15 +7,16 @@ package enum RequestMAC {
 
     /// HMAC-SHA256 with the text of the API key as key; the signing key is derived per request and never stored.
     package static func signature(of text: String, apiKey: Secret) -> [UInt8] {
-        Array(HMAC<SHA256>.authenticationCode(for: Array(text.utf8), using: signingKey(apiKey)))
+        HMAC<SHA256>.authenticationCode(for: Array(text.utf8), using: signingKey(apiKey)).withUnsafeBytes { Array($0) }
     }
 
     package static func signingKeyBytes(apiKey: Secret) -> [UInt8] { signingKey(apiKey).withUnsafeBytes { Array($0) } }
 
     private static func signingKey(_ apiKey: Secret) -> SymmetricKey {
         apiKey.withBytes { bytes in
-            SymmetricKey(
-                data: Array(HMAC<SHA256>.authenticationCode(for: derivationLabel, using: SymmetricKey(data: bytes))))
+            HMAC<SHA256>.authenticationCode(for: derivationLabel, using: SymmetricKey(data: bytes)).withUnsafeBytes {
+                SymmetricKey(data: $0)
+            }
         }
     }
 }

@@ -47,7 +47,7 @@ package struct AuditEntry: Sendable, Equatable {
         latencyMilliseconds: Int64? = nil, reason: String? = nil, context: JSONObject? = nil, peer: String? = nil,
         details: JSONObject = [:]
     ) {
-        id = AuditEventID()
+        id = AuditEventID(at: occurredAt)
         self.occurredAt = occurredAt
         self.event = event
         self.decision = decision
@@ -74,35 +74,25 @@ package struct AuditEntry: Sendable, Equatable {
 
     /// The canonical form: members in this fixed order, absent ones left out.
     package var json: JSONObject {
-        var object: JSONObject = [
-            "id": id.json, "occurred_at": .string(occurredAt.rfc3339), "event": .string(event),
-            "decision": .string(decision.rawValue), "principal": principalJSON,
-        ]
-        object["request_id"] = requestID.map(JSON.string)
-        object["trace_id"] = trace.map { .string($0.traceID) }
-        object["span_id"] = trace.map { .string($0.spanID) }
-        object["app_id"] = appID?.json
-        object["user_id"] = userID?.json
-        object["grant_id"] = grantID?.json
-        object["provider_id"] = providerID.map(JSON.string)
-        object["method"] = method.map(JSON.string)
-        object["url"] = url.map(JSON.string)
-        object["status"] = status.map { .integer($0) }
-        object["latency_ms"] = latencyMilliseconds.map { .integer($0) }
-        object["reason"] = reason.map(JSON.string)
-        object["context"] = context.map(JSON.object)
-        object["peer"] = peer.map(JSON.string)
-        if !details.isEmpty { object["details"] = .object(details) }
-        return object
+        JSONObject(
+            present: ("id", id.json), ("occurred_at", .string(occurredAt.rfc3339)), ("event", .string(event)),
+            ("decision", .string(decision.rawValue)), ("principal", principalJSON),
+            ("request_id", requestID.map(JSON.string)), ("trace_id", trace.map { .string($0.traceID) }),
+            ("span_id", trace.map { .string($0.spanID) }), ("app_id", appID?.json), ("user_id", userID?.json),
+            ("grant_id", grantID?.json), ("provider_id", providerID.map(JSON.string)),
+            ("method", method.map(JSON.string)), ("url", url.map(JSON.string)), ("status", status.map { .integer($0) }),
+            ("latency_ms", latencyMilliseconds.map { .integer($0) }), ("reason", reason.map(JSON.string)),
+            ("context", context.map(JSON.object)), ("peer", peer.map(JSON.string)),
+            ("details", details.isEmpty ? nil : .object(details)))
     }
 
     private var principalJSON: JSON {
         switch principal {
         case .app(let keyID, let keyPrefix, let actorID, let caller):
-            var object: JSONObject = ["type": "app", "key_id": keyID.json, "key_prefix": .string(keyPrefix)]
-            object["actor_id"] = actorID?.json
-            object["caller"] = caller.map(JSON.string)
-            return .object(object)
+            return .object(
+                JSONObject(
+                    present: ("type", "app"), ("key_id", keyID.json), ("key_prefix", .string(keyPrefix)),
+                    ("actor_id", actorID?.json), ("caller", caller.map(JSON.string))))
         case .operatorAccount(let id): return ["type": "operator", "operator_id": id.json]
         case .identityProvider(let deliveryID):
             return ["type": "identity_provider", "delivery_id": .string(deliveryID)]

@@ -17,6 +17,8 @@ package struct UserProfile: Sendable, Equatable {
 
     /// Without control characters, and without blanks at both ends; `nil` when nothing is left.
     private static func cleaned(_ text: String) -> String? {
+        // Most addresses are visible ASCII throughout.
+        guard !text.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else { return text.isEmpty ? nil : text }
         var scalars = String.UnicodeScalarView()
         scalars.append(
             contentsOf: text.unicodeScalars.filter { !TokenClaims.isControl($0) }.drop { $0.properties.isWhitespace })

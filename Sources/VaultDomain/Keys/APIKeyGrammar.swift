@@ -23,15 +23,24 @@ package enum APIKeyGrammar {
 
     /// Whether the text could be a key at all: the scoped shape with its checksum, or the legacy 40 characters.
     package static func isWellFormed(_ text: String) -> Bool {
-        let parts = text.utf8.split(separator: UInt8(ascii: "_"), omittingEmptySubsequences: false)
-            .compactMap { String($0) }
-        if parts.count == 4, parts[0] == "alter", ["rk", "ak", "dk", "pk"].contains(parts[1]) {
-            return parts[2].utf8.count == randomByteCount && parts[2].utf8.allSatisfy(alphabet.contains)
-                && parts[3] == checksum(type: parts[1], random: parts[2])
+        let bytes = Array(text.utf8)
+        if bytes.starts(with: legacyStart) {
+            let random = bytes.dropFirst(legacyStart.count)
+            return random.count == 40 && random.allSatisfy(isLegacyByte)
         }
-        guard text.hasPrefix("alter_key_") else { return false }
-        let random = text.utf8.dropFirst("alter_key_".utf8.count)
-        return random.count == 40 && random.allSatisfy(isLegacyByte)
+        let parts = bytes.split(separator: UInt8(ascii: "_"), omittingEmptySubsequences: false)
+        guard parts.count == 4, parts[0].elementsEqual("alter".utf8),
+            scopedTypes.contains(where: parts[1].elementsEqual)
+        else { return false }
+        return parts[2].count == randomByteCount && parts[2].allSatisfy(isOfAlphabet)
+            && parts[3].elementsEqual(checksum(parts[1] + [UInt8(ascii: ":")] + parts[2]))
+    }
+
+    private static let legacyStart = Array("alter_key_".utf8)
+    private static let scopedTypes = ["rk", "ak", "dk", "pk"].map { Array($0.utf8) }
+
+    private static func isOfAlphabet(_ byte: UInt8) -> Bool {
+        (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte) || (UInt8(ascii: "2")...UInt8(ascii: "7")).contains(byte)
     }
 
     private static func isLegacyByte(_ byte: UInt8) -> Bool {
@@ -43,12 +52,16 @@ package enum APIKeyGrammar {
 
     /// Low 30 bits of the CRC-32 of `<type>:<random>`, five bits a character, least significant group first.
     package static func checksum(type: String, random: String) -> String {
-        let crc = crc32(Array("\(type):\(random)".utf8))
-        return String(decoding: (0..<6).map { alphabet[Int(crc >> (5 * UInt32($0)) & 31)] }, as: UTF8.self)
+        String(decoding: checksum(Array("\(type):\(random)".utf8)), as: UTF8.self)
+    }
+
+    private static func checksum(_ bytes: some Sequence<UInt8>) -> [UInt8] {
+        let crc = crc32(bytes)
+        return (0..<6).map { alphabet[Int(crc >> (5 * UInt32($0)) & 31)] }
     }
 
     /// The CRC-32 of zlib and IEEE 802.3 (reflected polynomial 0xEDB88320).
-    package static func crc32(_ bytes: [UInt8]) -> UInt32 {
+    package static func crc32(_ bytes: some Sequence<UInt8>) -> UInt32 {
         ~bytes.reduce(UInt32.max) { crc, byte in
             (0..<8).reduce(crc ^ UInt32(byte)) { value, _ in value & 1 == 1 ? value >> 1 ^ 0xEDB8_8320 : value >> 1 }
         }

@@ -13,6 +13,10 @@ package struct KeyScope: Hashable, Sendable, CustomStringConvertible {
 
     /// `nil` when the text is not a scope of the catalogue.
     package init?(_ text: String) {
+        if let known = KeyScopeCatalog.scopes[text] {
+            self = known
+            return
+        }
         let parts = text.utf8.split(separator: UInt8(ascii: ":"), maxSplits: 2, omittingEmptySubsequences: false)
             .compactMap { String($0) }
         guard parts.count >= 2, KeyScopeCatalog.verbs[parts[0]]?.contains(parts[1]) == true else { return nil }
@@ -26,7 +30,7 @@ package struct KeyScope: Hashable, Sendable, CustomStringConvertible {
 
     fileprivate var wholeResource: KeyScope { KeyScope(resource: resource, verb: verb, instance: nil) }
 
-    private init(resource: String, verb: String, instance: String?) {
+    fileprivate init(resource: String, verb: String, instance: String?) {
         self.resource = resource
         self.verb = verb
         self.instance = instance
@@ -60,6 +64,12 @@ package enum KeyScopeCatalog {
         "tokens": ["retrieve"],
     ]
 
+    /// All of them without instance, by their texts.
+    fileprivate static let scopes = Dictionary(
+        uniqueKeysWithValues: verbs.flatMap { resource, names in
+            names.map { ("\(resource):\($0)", KeyScope(resource: resource, verb: $0, instance: nil)) }
+        })
+
     /// The scopes that are neither read, write nor admin, whole.
     package static let actionVerbs = verbs.flatMap { resource, names in
         names.filter { !["read", "write", "admin"].contains($0) }.map { "\(resource):\($0)" }
@@ -89,7 +99,8 @@ package struct GrantedScopes: Sendable {
 
     /// Whether the scope is in force for one of the names that an instance has.
     package func allows(_ text: String, anyOf instances: [String]) -> Bool {
-        ([text] + instances.map { "\(text):\($0)" }).compactMap(KeyScope.init).contains(where: allows)
+        guard let whole = KeyScope(text) else { return false }
+        return allows(whole) || instances.compactMap { KeyScope("\(text):\($0)") }.contains(where: allows)
     }
 
     /// The narrower set, or `nil` when it asks for more than there is (wire contract §2.6, attenuation).

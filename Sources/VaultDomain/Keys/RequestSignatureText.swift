@@ -24,16 +24,22 @@ package struct RequestSignatureText: Sendable {
     }
 
     package var text: String {
-        let base = [method, Self.canonicalTarget(target), timestamp, nonce, contentHash, scopeConstraints]
+        var text = method
+        for line in [Self.canonicalTarget(target), timestamp, nonce, contentHash, scopeConstraints] {
+            text += "\n"
+            text += line
+        }
         let labelled = [
             ("request-rule", requestRule), ("caller", caller), ("caller-type", callerType), ("actor-id", actorID),
             ("actor-context", context),
         ]
-        return (base + labelled.filter { !$0.1.isEmpty }.map { "\($0.0):\($0.1)" }).joined(separator: "\n")
+        for (label, value) in labelled where !value.isEmpty { text += "\n\(label):\(value)" }
+        return text
     }
 
     /// Decoded path, and the query decoded, sorted by code point and encoded again in one fixed way.
     package static func canonicalTarget(_ target: String) -> String {
+        guard target.utf8.contains(where: { $0 == UInt8(ascii: "?") || $0 == UInt8(ascii: "%") }) else { return target }
         let parts = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         let path = percentDecoded(parts[0].utf8, plusIsSpace: false)
         guard parts.count == 2, !parts[1].isEmpty else { return path }

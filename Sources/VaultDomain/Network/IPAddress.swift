@@ -27,8 +27,8 @@ package struct IPAddress: Hashable, Sendable, CustomStringConvertible {
     private static func number(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
 
     package var bytes: [UInt8] {
-        let all = [high, low].flatMap { number in (0..<8).map { UInt8(truncatingIfNeeded: number >> (56 - 8 * $0)) } }
-        return isV4 ? Array(all[12...]) : all
+        if isV4 { return (0..<4).map { UInt8(truncatingIfNeeded: low >> (24 - 8 * $0)) } }
+        return [high, low].flatMap { number in (0..<8).map { UInt8(truncatingIfNeeded: number >> (56 - 8 * $0)) } }
     }
 
     /// The IPv4 address inside `::ffff:0:0/96` (RFC 4291 §2.5.5.2); every other address is returned unchanged.

@@ -81,12 +81,20 @@ package struct WebAddress: Hashable, Sendable, CustomStringConvertible {
     /// which are percent-encoded, and a fragment, which is not sent (RFC 3986 §3.5). Scheme and host are as strict as ever.
     package init(encoding text: String) throws(WebAddressError) {
         let whole = Array(text.utf8.prefix(while: { $0 != UInt8(ascii: "#") }))
-        let authority = whole.firstRange(of: Array("://".utf8))?.upperBound ?? whole.endIndex
+        let authority = whole.indices.first { whole[$0...].starts(with: Self.authorityMark) }.map { $0 + 3 }
         let target =
-            whole[authority...].firstIndex { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") } ?? whole.endIndex
-        let encoded = whole[target...].flatMap { Self.isEncodedByClients($0) ? FormEncoding.component([$0]) : [$0] }
-        try self.init(String(decoding: whole[..<target] + encoded, as: UTF8.self))
+            whole[(authority ?? whole.endIndex)...].firstIndex { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") }
+            ?? whole.endIndex
+        var encoded = whole[...]
+        if whole[target...].contains(where: Self.isEncodedByClients) {
+            encoded.replaceSubrange(
+                target...,
+                with: whole[target...].flatMap { Self.isEncodedByClients($0) ? FormEncoding.component([$0]) : [$0] })
+        }
+        try self.init(String(decoding: encoded, as: UTF8.self))
     }
+
+    private static let authorityMark = Array("://".utf8)
 
     /// Not the backslash, which some clients take for a slash, and no control characters.
     private static func isEncodedByClients(_ byte: UInt8) -> Bool {

@@ -60,7 +60,7 @@ struct Edge: HTTPResponder {
 
     func respond(to request: Request, context: EdgeContext) async throws -> Response {
         let started = ContinuousClock.now
-        let requestID = RandomUUID.text()
+        let requestID = RandomUUID.text(at: vault.currentTime)
         let origin = RequestOrigin(
             requestID: requestID, peer: peer(request, context.channel), trace: Self.trace(request))
         var route: String?
@@ -123,10 +123,10 @@ struct Edge: HTTPResponder {
 
     private func dispatch(_ request: Request, origin: RequestOrigin, route: inout String?) async throws -> Answer {
         let target = request.head.path ?? ""
-        let parts = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-        guard let path = parts.first, path.hasPrefix("/") else {
-            throw VaultError(.invalidRequest, "The request target must be a path.")
-        }
+        let mark = target.utf8.firstIndex(of: UInt8(ascii: "?"))
+        let path = mark.map { String(target[..<$0]) } ?? target
+        let query = mark.map { String(target[target.utf8.index(after: $0)...]) }
+        guard path.hasPrefix("/") else { throw VaultError(.invalidRequest, "The request target must be a path.") }
         let method = request.method.rawValue
         let openMatch = open.match(method: method, path: path)
         var area = Self.area(of: path)
@@ -134,7 +134,7 @@ struct Edge: HTTPResponder {
         let limit = bodyLimit(area, path: path)
         func exchange(body: [UInt8], late: LateBody? = nil) -> Exchange {
             Exchange(
-                method: method, path: path, rawQuery: parts.count == 2 ? parts[1] : nil,
+                method: method, path: path, rawQuery: query,
                 headers: Self.headers(request), body: body, lateBody: late, origin: origin)
         }
         if case .route(let found, _) = openMatch, found.readsBodyLate {
@@ -330,13 +330,18 @@ struct Edge: HTTPResponder {
 
     /// The TCP peer; behind a trusted proxy, the right-most untrusted address of `X-Forwarded-For`.
     private func peer(_ request: Request, _ channel: any Channel) -> IPAddress? {
-        guard let address = channel.remoteAddress?.ipAddress.flatMap({ IPAddress($0) }) else { return nil }
+        guard let address = channel.remoteAddress.flatMap(Self.address) else { return nil }
         guard settings.isTrustedProxy(address), let field = HTTPField.Name("X-Forwarded-For") else { return address }
         for hop in request.headers[values: field].flatMap({ $0.split(separator: ",") }).reversed() {
             guard let forwarded = IPAddress(hop.trimmingCharacters(in: .whitespaces)) else { return nil }
             if !settings.isTrustedProxy(forwarded) { return forwarded }
         }
         return address
+    }
+
+    private static func address(_ peer: SocketAddress) -> IPAddress? {
+        guard case .v4(let peer) = peer else { return peer.ipAddress.flatMap { IPAddress($0) } }
+        return withUnsafeBytes(of: peer.address.sin_addr) { IPAddress(bytes: Array($0)) }
     }
 
     private static func trace(_ request: Request) -> TraceContext? {

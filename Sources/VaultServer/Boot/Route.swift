@@ -174,21 +174,33 @@ struct RouteTable<Caller: Sendable>: Sendable {
     }
 
     let routes: [Route<Caller>]
-    private let byLength: [Int: [(segments: [Substring], route: Route<Caller>)]]
+    /// By what every path that a template takes has in common with it.
+    private let byShape: [Shape: [(segments: [Substring], route: Route<Caller>)]]
+
+    private struct Shape: Hashable {
+        let count: Int
+        /// Begins no template of ours with a parameter.
+        let first: Substring
+
+        init(_ segments: [Substring]) {
+            count = segments.count
+            first = segments.count > 1 ? segments[1] : ""
+        }
+    }
 
     init(_ routes: [Route<Caller>]) {
         self.routes = routes
-        byLength = Dictionary(
+        byShape = Dictionary(
             grouping: routes.map {
                 (segments: $0.template.split(separator: "/", omittingEmptySubsequences: false), route: $0)
             },
-            by: \.segments.count)
+            by: { Shape($0.segments) })
     }
 
     func match(method: String, path: String) -> Match {
         let parts = path.split(separator: "/", omittingEmptySubsequences: false)
         var allowed: [String] = []
-        for (segments, route) in byLength[parts.count] ?? [] {
+        for (segments, route) in byShape[Shape(parts)] ?? [] {
             guard let parameters = Self.parameters(segments, parts) else { continue }
             if route.method == method { return .route(route, parameters: parameters) }
             allowed.append(route.method)
