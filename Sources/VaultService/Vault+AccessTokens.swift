@@ -1,3 +1,4 @@
+import Logging
 import VaultAPI
 import VaultCrypto
 import VaultDomain
@@ -32,10 +33,23 @@ extension Vault {
             return (record, caller)
         }
         guard let (record, caller) = found else { throw Self.unauthenticated }
-        if record.lastUsedAt.map({ $0.adding(seconds: Limits.portalSeenSeconds) < time }) ?? true {
-            try await write { try $0.setPersonalAccessTokenUsed(record.id, at: time) }
+        let noted = [record.lastUsedAt, lastTokenUse[record.id]].compactMap(\.self).max()
+        if noted.map({ $0.adding(seconds: Limits.portalSeenSeconds) < time }) ?? true {
+            noteUse(of: record.id, at: time)
         }
         return caller
+    }
+
+    /// Beside the request: who only reads is not to wait for those who write.
+    private func noteUse(of id: PersonalAccessTokenID, at time: Instant) {
+        lastTokenUse.note(id, at: time)
+        Task {
+            do {
+                try await write { try $0.setPersonalAccessTokenUsed(id, at: time) }
+            } catch {
+                logger.notice("the use of a token was not noted", metadata: ["error": "\(type(of: error))"])
+            }
+        }
     }
 
     package static var unauthenticated: VaultError {

@@ -21,12 +21,9 @@ package struct SignedRequest: Sendable {
         self.headers = headers
         self.body = body
     }
-
-    fileprivate func values(_ name: String) -> [String] { headers.filter { $0.name == name }.map(\.value) }
 }
 
 private struct SignatureHeaders {
-    let apiKey: Secret
     let timestamp: String
     let nonce: String
     let contentHash: String
@@ -45,18 +42,19 @@ private struct SignatureHeaders {
 
     /// The key alone: it is looked up before anything else is judged.
     static func apiKey(_ request: SignedRequest) throws -> Secret {
-        let keys = request.values("x-api-key")
-        guard keys.count == 1, APIKeyGrammar.isWellFormed(keys[0]) else {
+        let keys = request.headers.filter { $0.name == "x-api-key" }
+        guard keys.count == 1, APIKeyGrammar.isWellFormed(keys[0].value) else {
             throw VaultError(.invalidKey, "The API key is missing or unknown.")
         }
-        return Secret(keys[0])
+        return Secret(keys[0].value)
     }
 
-    init(_ request: SignedRequest, apiKey: Secret) throws {
+    init(_ request: SignedRequest) throws {
+        let fields = request.headers.filter { $0.name.hasPrefix("x-alter-") }
         func single(_ name: String) throws -> String? {
-            let values = request.values(name)
-            guard values.count <= 1 else { throw Self.invalid }
-            return values.first
+            guard let index = fields.firstIndex(where: { $0.name == name }) else { return nil }
+            guard !fields[(index + 1)...].contains(where: { $0.name == name }) else { throw Self.invalid }
+            return fields[index].value
         }
         guard let timestamp = try single("x-alter-timestamp"), (1...12).contains(timestamp.utf8.count),
             timestamp.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), let nonce = try single("x-alter-nonce"),
@@ -64,7 +62,6 @@ private struct SignatureHeaders {
             Hex.decode(contentHash)?.count == 32,
             let signature = try single("x-alter-signature").flatMap({ Hex.decode($0) }), signature.count == 32
         else { throw Self.invalid }
-        self.apiKey = apiKey
         self.timestamp = timestamp
         self.nonce = nonce
         self.contentHash = contentHash
@@ -78,7 +75,7 @@ private struct SignatureHeaders {
         requestRule = try single("x-alter-request-rule")
     }
 
-    func verify(_ request: SignedRequest) throws {
+    func verify(_ request: SignedRequest, apiKey: Secret) throws {
         guard ConstantTime.areEqual(Array(contentHash.utf8), Array(Hex.encode(Digest.sha256(request.body)).utf8)) else {
             throw Self.invalid
         }
@@ -111,15 +108,20 @@ extension Vault {
         let time = now()
         let apiKey = try SignatureHeaders.apiKey(request)
         let digest = digestKey.digest(apiKey.revealed())
-        let found = try read { transaction -> (APIKeyRecord, AppRecord)? in
+        // Whatever the verb commits decides once more whether the key is good; a request that commits only its nonce does not.
+        // Scopes, addresses and limit of a key are never changed.
+        let look = { (transaction: Transaction) -> (APIKeyRecord, AppRecord)? in
             guard let key = try transaction.key(digest: digest), let app = try transaction.app(key.appID) else {
                 return nil
             }
             return (key, app)
         }
+        var found = defersNonce ? try recall(look) : try read(look)
+        // What is remembered refuses nobody.
+        if let (key, app) = found, !Self.isGood(key, app: app, at: time) { found = try read(look) }
         guard let (key, app) = found else { throw VaultError(.invalidKey, "The API key is missing or unknown.") }
-        let headers = try SignatureHeaders(request, apiKey: apiKey)
-        try headers.verify(request)
+        let headers = try SignatureHeaders(request)
+        try headers.verify(request, apiKey: apiKey)
         guard let seconds = Int64(headers.timestamp), abs(seconds - time.seconds) <= Limits.signatureWindowSeconds
         else {
             throw VaultError(.timestampOutOfRange, "The request's timestamp is too far from the server's clock.")
@@ -160,9 +162,10 @@ extension Vault {
 
     /// A write that carries the nonce.
     func burning<Result: Sendable>(
-        _ nonce: RequestNonce, in scope: WriteScope, _ body: @escaping @Sendable (Transaction) throws -> Result
+        _ nonce: RequestNonce, in scope: WriteScope, recalls: Bool = false,
+        _ body: @escaping @Sendable (Transaction) throws -> Result
     ) async throws -> Result {
-        let result = try await write(in: scope) { transaction in
+        let result = try await write(in: scope, recalls: recalls) { transaction in
             try nonce.burn(in: transaction)
             return try body(transaction)
         }
@@ -184,6 +187,11 @@ extension Vault {
         if let expiresAt = key.expiresAt, expiresAt <= time {
             throw VaultError(.keyExpired, "The key has expired.", hint: "Create or rotate a key.")
         }
+    }
+
+    private static func isGood(_ key: APIKeyRecord, app: AppRecord, at time: Instant) -> Bool {
+        do { try checkState(key, app: app, at: time) } catch { return false }
+        return true
     }
 
     private static func checkAddress(_ key: APIKeyRecord, origin: RequestOrigin) throws {
@@ -209,7 +217,7 @@ extension Vault {
         _ key: APIKeyRecord, headers: SignatureHeaders, rateLimit: RateLimitState?, origin: RequestOrigin,
         nonce: RequestNonce
     ) async throws -> AppCaller {
-        var scopes = keyScopes.value(for: key.scopes) { GrantedScopes(key.scopes.compactMap(KeyScope.init)) }
+        var scopes = key.grantedScopes
         if let constraints = headers.scopeConstraints, !constraints.isEmpty {
             let wanted = constraints.split(separator: ",").map { String($0).trimmingWhitespace() }
             guard let narrowed = scopes.narrowed(to: wanted) else {
@@ -241,7 +249,9 @@ extension Vault {
             }
             throw VaultError(.callerAgentUnresolved, "The calling agent is not an active agent of this app.")
         }
-        if let known = try read({ try $0.actor(appID: appID, caller: caller, callerType: callerType) }) { return known }
+        if let known = try recall({ try $0.actor(appID: appID, caller: caller, callerType: callerType) }) {
+            return known
+        }
         let registered = now()
         return try await write(in: .app(appID)) {
             try $0.insertActor(appID: appID, caller: caller, callerType: callerType, now: registered)

@@ -140,10 +140,13 @@ extension Vault {
 
     /// Where calls with the provider's tokens may go; read anew when what is stored is another text.
     func apiHosts(of providerID: String, appID: AppID, in transaction: Transaction) throws -> [HostRule] {
-        guard let text = try transaction.oauthProviderConfiguration(providerID, appID: appID) else { return [] }
-        return try apiHostRules.value(for: [providerID, text]) {
-            (try template(providerID, appID: appID, in: transaction)?.apiHosts ?? []).compactMap(HostRule.init)
+        let hosts = try transaction.remembered(.init(.apiHosts, providerID, appID.text)) { () -> [HostRule]? in
+            guard let text = try transaction.oauthProviderConfiguration(providerID, appID: appID) else { return nil }
+            return try apiHostRules.value(for: [providerID, text]) {
+                (try template(providerID, appID: appID, in: transaction)?.apiHosts ?? []).compactMap(HostRule.init)
+            }
         }
+        return hosts ?? []
     }
 
     /// The client that speaks to the provider's token and revocation addresses.

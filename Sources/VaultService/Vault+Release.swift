@@ -93,7 +93,9 @@ extension Vault {
 
     /// An address as records may hold it: a password in it is no part of where the call went.
     static func recordable(_ url: String) -> String {
-        guard let start = url.firstRange(of: "://")?.upperBound else { return url }
+        guard url.utf8.contains(UInt8(ascii: "@")), let start = url.firstRange(of: "://")?.upperBound else {
+            return url
+        }
         let authority = url[start...].prefix { !"/?#\\".contains($0) }
         guard let at = authority.lastIndex(of: "@") else { return url }
         return url[..<start] + "…" + url[at...]
@@ -149,13 +151,14 @@ extension Vault {
 
     /// What is to be used, by whom, on what; the decision is made from it as often as needed.
     struct Use: Sendable {
+        let request: ReleaseRequest
         let mode: ReleaseMode
         let appID: AppID
         let keyID: APIKeyID
         let grantID: GrantID
         let credentialID: CredentialID?
-        /// Whether the caller named the user by a token.
-        let hasUserToken: Bool
+        /// When the caller named the user by a token.
+        let named: NamedUser?
         let method: String
         let address: WebAddress
         let peer: IPAddress?
@@ -165,6 +168,21 @@ extension Vault {
     /// The whole way to a credential in use: who, which grant, may it, is the token fresh, and once more in the transaction
     /// that records it. `alongside` joins that transaction.
     func release(
+        _ caller: AppCaller, _ request: ReleaseRequest, mode: ReleaseMode, entry: inout AuditEntry,
+        alongside: @escaping @Sendable (Transaction, AuditEntry) throws -> Void
+    ) async throws -> (use: Use, credential: ReleasedCredential) {
+        for _ in 0..<Limits.releaseAttemptsMax {
+            do {
+                return try await releaseOnce(caller, request, mode: mode, entry: &entry, alongside: alongside)
+            } catch is ChangedMeanwhile {
+                // The transaction that noticed has made everything forgotten.
+            }
+        }
+        throw VaultError(
+            .serviceUnavailable, "The identity provider is being changed again and again.", retryAfterSeconds: 1)
+    }
+
+    private func releaseOnce(
         _ caller: AppCaller, _ request: ReleaseRequest, mode: ReleaseMode, entry: inout AuditEntry,
         alongside: @escaping @Sendable (Transaction, AuditEntry) throws -> Void
     ) async throws -> (use: Use, credential: ReleasedCredential) {
@@ -212,25 +230,26 @@ extension Vault {
         guard request.appUserID == nil else {
             throw VaultError(.invalidRequest, "app_user_id is for agents; an app names its user by user_token.")
         }
-        var user: UserRecord?
+        var named: NamedUser?
         if let token = request.userToken {
-            let named = try await self.user(caller, token: token)
+            let found = try await namedUser(caller, token: token)
             // Of a refusal, too, the record says whose it is.
-            entry.userID = named.user.id
-            try Self.requireActive(named.user)
-            user = named
+            entry.userID = found.record.user.id
+            try Self.requireActive(found.record.user)
+            named = found
         }
+        let user = named?.record
         let address = try Self.destination(request)
         entry.url = address.text
         let scope = Self.scope(of: mode)
-        let target = try read { try resolveGrant(caller, request, user: user, scope: scope, in: $0) }
+        let target = try recall { try resolveGrant(caller, request, user: user, scope: scope, in: $0) }
         entry.grantID = target.grant.id
         entry.providerID = target.grant.providerID
         entry.userID = target.grant.userID
         let use = Use(
-            mode: mode, appID: caller.appID, keyID: caller.keyID, grantID: target.grant.id,
+            request: request, mode: mode, appID: caller.appID, keyID: caller.keyID, grantID: target.grant.id,
             credentialID: target.grant.credentialID,
-            hasUserToken: user != nil, method: request.method, address: address, peer: caller.origin.peer,
+            named: named, method: request.method, address: address, peer: caller.origin.peer,
             requestRule: caller.requestRule)
         return (use, target)
     }
@@ -238,6 +257,9 @@ extension Vault {
     private static func recorded(_ rules: [RuleOutcome]) -> JSON? {
         rules.isEmpty ? nil : .array(rules.map(\.json))
     }
+
+    /// Which second it was is enough.
+    private static let lastUsedResolutionSeconds: Int64 = 1
 
     /// Decides on what the database says now and records the outcome; `nil` when the credential is not the one at hand.
     private func commit(
@@ -251,8 +273,10 @@ extension Vault {
         }
         let token = try openAccessToken(record)
         let time = now()
-        let outcome = try await burning(caller.nonce, in: .app(use.appID)) { transaction -> Outcome in
+        let isNoted = lastUsed[use.grantID].map { $0.adding(seconds: Self.lastUsedResolutionSeconds) > time } ?? false
+        let outcome = try await burning(caller.nonce, in: .app(use.appID), recalls: true) { transaction -> Outcome in
             var entry = entry
+            try self.confirm(use, by: caller, in: transaction)
             if let refusal = try self.keyRefusal(use, in: transaction, now: time) {
                 Self.note(refusal, in: &entry)
                 try transaction.appendAudit(entry, key: auditKey)
@@ -274,7 +298,7 @@ extension Vault {
             entry.details["token_generation"] = .string(credential.tokenGeneration)
             if use.mode == .retrieve { try transaction.appendAudit(entry, key: auditKey) }
             try alongside(transaction, entry)
-            try transaction.touchGrant(use.grantID, now: time)
+            if !isNoted { try transaction.touchGrant(use.grantID, now: time) }
             let ends = [credential.accessExpiresAt, facts.grant.expiresAt].compactMap(\.self)
             return .released(
                 ReleasedCredential(
@@ -283,10 +307,21 @@ extension Vault {
                     injection: try injection(of: facts.grant, in: transaction)))
         }
         switch outcome {
-        case .released(let credential): return credential
+        case .released(let credential):
+            if !isNoted { lastUsed.note(use.grantID, at: time) }
+            return credential
         case .refused(let error): throw RecordedRefusal(error: error)
         case .credentialChanged: return nil
         }
+    }
+
+    /// Throws unless the request names this user and this grant as the transaction sees them.
+    private func confirm(_ use: Use, by caller: AppCaller, in transaction: Transaction) throws {
+        if let named = use.named { try confirm(named, in: transaction) }
+        guard use.request.grantID == nil else { return }
+        let found = try resolveGrant(
+            caller, use.request, user: use.named?.record, scope: Self.scope(of: use.mode), in: transaction)
+        guard found.grant.id == use.grantID else { throw ChangedMeanwhile() }
     }
 
     /// The key or the app ended while the request was under way.
@@ -318,7 +353,7 @@ extension Vault {
         let (policies, counters) = try policiesInForce(grant, keyID: use.keyID, in: transaction, now: time)
         let facts = ReleaseFacts(
             mode: use.mode, grant: grant, credential: record.credential?.credential, user: user,
-            hasUserToken: use.hasUserToken, allowedHosts: try allowedHosts(of: grant, in: transaction),
+            hasUserToken: use.named != nil, allowedHosts: try allowedHosts(of: grant, in: transaction),
             method: use.method, address: use.address, peer: use.peer, policies: policies,
             requestRule: use.requestRule, now: time)
         return (facts, counters)

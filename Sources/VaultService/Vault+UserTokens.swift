@@ -31,14 +31,30 @@ extension Vault {
 
     /// The user whom the token names, in whatever status, with the token's facts stored.
     package func user(_ caller: AppCaller, token: String) async throws -> UserRecord {
+        try await namedUser(caller, token: token).record
+    }
+
+    func namedUser(_ caller: AppCaller, token: String) async throws -> NamedUser {
         let provider = try activeIdentityProvider(for: caller)
         let (_, claims) = try await verifiedClaims(
             token, issuer: provider.tokenIssuer, audience: provider.audience, alternative: provider.signInClientID)
-        return try await sync(claims, provider: provider, by: caller.principal, origin: caller.origin)
+        let record = try await sync(claims, provider: provider, by: caller.principal, origin: caller.origin)
+        return NamedUser(record: record, claims: claims, provider: provider)
+    }
+
+    /// Throws unless the token names this user as the transaction sees it: a first look may have been of before a change that
+    /// another node made.
+    func confirm(_ named: NamedUser, in transaction: Transaction) throws {
+        guard let provider = try transaction.identityProvider(appID: named.provider.appID),
+            provider.readsTokensLike(named.provider),
+            let record = try Self.knownUser(named.claims, provider: provider, in: transaction),
+            record.user.id == named.record.user.id
+        else { throw ChangedMeanwhile() }
+        try Self.checkNotBefore(record, named.claims)
     }
 
     func activeIdentityProvider(for caller: AppCaller) throws -> IdentityProviderRecord {
-        let found = try read {
+        let found = try recall {
             (
                 provider: try $0.identityProvider(appID: caller.appID),
                 hadOne: try $0.hasHadIdentityProvider(appID: caller.appID)
@@ -93,12 +109,16 @@ extension Vault {
         _ claims: TokenClaims, provider: IdentityProviderRecord, by principal: AuditPrincipal, origin: RequestOrigin
     ) async throws -> UserRecord {
         let time = now()
-        let known = try read { transaction -> (record: UserRecord, hasSubject: Bool)? in
-            guard let record = try Self.knownUser(claims, provider: provider, in: transaction) else { return nil }
+        let look = { (transaction: Transaction) -> (record: UserRecord, hasSubject: Bool)? in
+            guard var record = try Self.knownUser(claims, provider: provider, in: transaction) else { return nil }
+            record.user.lastSeenAt = [record.user.lastSeenAt, lastSeen[record.user.id]].compactMap(\.self).max()
+            try Self.checkNotBefore(record, claims)
             return (record, try transaction.hasSubject(claims.subject, userID: record.user.id))
         }
+        var known = try recall(look)
+        // What is remembered refuses nobody.
+        if let record = known?.record, record.user.status != .active { known = try read(look) }
         if let (record, hasSubject) = known {
-            try Self.checkNotBefore(record, claims)
             let isUnchanged = hasSubject && Self.merged(record, claims, now: time) == nil
             if isUnchanged, provider.claimsLockedAt != nil { return record }
         }
@@ -115,7 +135,11 @@ extension Vault {
             if let known = try Self.knownUser(claims, provider: provider, in: transaction) {
                 try transaction.insertSubject(claims.subject, of: known.user.id)
                 guard let updated = Self.merged(known, claims, now: time) else { return .success(known) }
-                try transaction.updateUser(updated)
+                if updated.isTheSame(as: known) {
+                    try transaction.touchUser(updated.user.id, now: time)
+                } else {
+                    try transaction.updateUser(updated)
+                }
                 return .success(updated)
             }
             var created = Self.newUser(claims, provider: provider, now: time)
@@ -131,6 +155,7 @@ extension Vault {
             return .success(created)
         }
         let record = try outcome.get()
+        lastSeen.note(record.user.id, at: record.user.lastSeenAt)
         try Self.checkNotBefore(record, claims)
         return record
     }
@@ -200,11 +225,7 @@ extension Vault {
             updated.rolesAsOf = issuedAt ?? record.rolesAsOf
         }
         let isStale = record.user.lastSeenAt.map { $0.adding(seconds: lastSeenResolutionSeconds) <= now } ?? true
-        let factsChanged =
-            !updated.user.hasSameFacts(as: record.user) || updated.emailAsOf != record.emailAsOf
-            || updated.displayNameAsOf != record.displayNameAsOf || updated.groupsAsOf != record.groupsAsOf
-            || updated.rolesAsOf != record.rolesAsOf
-        guard factsChanged || isStale else { return nil }
+        guard isStale || !updated.isTheSame(as: record) else { return nil }
         updated.user.lastSeenAt = now
         return updated
     }
@@ -217,5 +238,32 @@ extension Vault {
         } catch let error as VaultError where error.code != .serviceUnavailable {
             throw refused
         }
+    }
+}
+
+/// Whom a user token names, and by what that was found out.
+struct NamedUser: Sendable {
+    let record: UserRecord
+    let claims: TokenClaims
+    let provider: IdentityProviderRecord
+}
+
+/// What a use began with is not so any more; it can begin anew.
+struct ChangedMeanwhile: Error {}
+
+extension IdentityProviderRecord {
+    /// Whether it verifies and reads tokens as `other` does.
+    fileprivate func readsTokensLike(_ other: IdentityProviderRecord) -> Bool {
+        func bytes(_ text: String?) -> [UInt8]? { text.map { Array($0.utf8) } }
+        return id == other.id && claims == other.claims && bytes(audience) == bytes(other.audience)
+            && bytes(signInClientID) == bytes(other.signInClientID)
+    }
+}
+
+extension UserRecord {
+    /// Whether a token changed nothing of it but when the user was last seen.
+    fileprivate func isTheSame(as other: UserRecord) -> Bool {
+        user.hasSameFacts(as: other.user) && emailAsOf == other.emailAsOf && displayNameAsOf == other.displayNameAsOf
+            && groupsAsOf == other.groupsAsOf && rolesAsOf == other.rolesAsOf
     }
 }

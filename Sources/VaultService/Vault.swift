@@ -48,7 +48,6 @@ package struct Vault: Sendable {
     let keySets: KeySetCache
     let refreshes: RefreshFlights
     let policyCache: PolicyCache
-    let keyScopes = Memo<GrantedScopes>(limit: 1000)
     let apiHostRules = Memo<[HostRule]>(limit: 1000)
     let revocationSignal: WorkSignal
     package let metrics: VaultMetrics
@@ -56,6 +55,9 @@ package struct Vault: Sendable {
     let spareRevocationKey: SpareKey
     let passwordDesk: PasswordDesk
     let operatorIssuer = OperatorIssuer()
+    let lastSeen = LastNoted<UserNoun>()
+    let lastUsed = LastNoted<GrantNoun>()
+    let lastTokenUse = LastNoted<PersonalAccessTokenNoun>()
     let webhookTurnstile: Turnstile<IdentityProviderID>
     /// Digests of bearer values that are stored, and derived references.
     let digestKey: DigestKey
@@ -135,10 +137,11 @@ package struct Vault: Sendable {
 
     /// Commits `body` and turns a failing database into the one answer for it: nothing released.
     func write<Result: Sendable>(
-        in scope: WriteScope = .everything, _ body: @escaping @Sendable (Transaction) throws -> Result
+        in scope: WriteScope = .everything, recalls: Bool = false,
+        _ body: @escaping @Sendable (Transaction) throws -> Result
     ) async throws -> Result {
         do {
-            return try await store.write(in: scope, body)
+            return try await store.write(in: scope, recalls: recalls, body)
         } catch let error as StoreError {
             throw Self.unavailable(error)
         }
@@ -149,6 +152,18 @@ package struct Vault: Sendable {
             return try store.read(body)
         } catch let error as StoreError {
             throw Self.unavailable(error)
+        }
+    }
+
+    /// A first look at what a transaction decides that is going to write. What is remembered refuses nobody: `body` runs again
+    /// on what the database says when it throws.
+    func recall<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
+        do {
+            return try store.recall(body)
+        } catch let error as StoreError {
+            throw Self.unavailable(error)
+        } catch {
+            return try read(body)
         }
     }
 

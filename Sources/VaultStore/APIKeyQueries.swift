@@ -10,6 +10,8 @@ package struct APIKeyRecord: Sendable {
     package let keyType: APIKeyGrammar.KeyType
     package let prefix: String
     package let scopes: [String]
+    /// The same, understood.
+    package let grantedScopes: GrantedScopes
     package let cidrAllowlist: [String]?
     package let rateLimitPerMinute: Int64?
     package let createdAt: Instant
@@ -30,6 +32,7 @@ package struct APIKeyRecord: Sendable {
         self.keyType = keyType
         self.prefix = prefix
         self.scopes = scopes
+        grantedScopes = GrantedScopes(scopes.compactMap(KeyScope.init))
         self.cidrAllowlist = cidrAllowlist
         self.rateLimitPerMinute = rateLimitPerMinute
         self.createdAt = createdAt
@@ -62,11 +65,15 @@ extension Transaction {
     }
 
     package func key(digest: [UInt8]) throws -> APIKeyRecord? {
-        try row("SELECT * FROM api_keys WHERE digest = ?1", digest).map(APIKeyRecord.init)
+        try remembered(.init(.keyDigest, digest)) {
+            try row("SELECT * FROM api_keys WHERE digest = ?1", digest).map(APIKeyRecord.init)
+        }
     }
 
     package func key(_ id: APIKeyID, appID: AppID) throws -> APIKeyRecord? {
-        try row("SELECT * FROM api_keys WHERE id = ?1 AND app_id = ?2", id, appID).map(APIKeyRecord.init)
+        try remembered(.init(.key, id.text, appID.text)) {
+            try row("SELECT * FROM api_keys WHERE id = ?1 AND app_id = ?2", id, appID).map(APIKeyRecord.init)
+        }
     }
 
     package func keys(appID: AppID, after: PagePosition, limit: Int) throws -> [APIKeyRecord] {
@@ -104,9 +111,12 @@ extension Transaction {
     }
 
     package func actor(appID: AppID, caller: String, callerType: String) throws -> ActorID? {
-        try row(
-            "SELECT id FROM actors WHERE app_id = ?1 AND caller = ?2 AND caller_type = ?3", appID, caller, callerType
-        )?.id("id")
+        try remembered(.init(.actor, appID.text, caller, callerType)) {
+            try row(
+                "SELECT id FROM actors WHERE app_id = ?1 AND caller = ?2 AND caller_type = ?3", appID, caller,
+                callerType
+            )?.id("id")
+        }
     }
 
     package func actor(_ id: ActorID, appID: AppID) throws -> ActorID? {

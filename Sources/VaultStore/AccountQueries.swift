@@ -124,7 +124,7 @@ extension Transaction {
     }
 
     package func app(_ id: AppID) throws -> AppRecord? {
-        try row("SELECT * FROM apps WHERE id = ?1", id).map(AppRecord.init)
+        try remembered(.init(.app, id.text)) { try row("SELECT * FROM apps WHERE id = ?1", id).map(AppRecord.init) }
     }
 
     package func apps(operatorID: OperatorID, after: PagePosition, limit: Int) throws -> [AppRecord] {

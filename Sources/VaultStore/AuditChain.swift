@@ -22,7 +22,12 @@ package struct AuditChain: Sendable, Hashable {
     }
 
     package static func hash(previous: [UInt8], sequence: Int64, record: String) -> [UInt8] {
-        Digest.sha256(previous + Array("\(sequence):".utf8) + Array(record.utf8))
+        var bytes = previous
+        bytes.reserveCapacity(previous.count + record.utf8.count + 24)
+        bytes.append(contentsOf: String(sequence).utf8)
+        bytes.append(UInt8(ascii: ":"))
+        bytes.append(contentsOf: record.utf8)
+        return Digest.sha256(bytes)
     }
 }
 

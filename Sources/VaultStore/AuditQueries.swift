@@ -100,6 +100,7 @@ extension Transaction {
 
     /// The ends of the chain, held against their authentication; `nil` before the first record.
     package func auditEnds(_ chain: AuditChain, key: DigestKey) throws -> AuditEnds? {
+        if let ends = heads?[chain] { return ends }
         guard let row = try row("SELECT * FROM audit_heads WHERE chain = ?1", chain.name) else { return nil }
         let removed = try row.integer("start_sequence")
         let ends = AuditEnds(
@@ -110,10 +111,16 @@ extension Transaction {
         guard key.matches(try row.blob("mac"), Self.headBytes(ends)) else {
             throw StoreError.corrupt("audit_heads.mac")
         }
+        heads?.noteRead(ends)
         return ends
     }
 
-    private func setAuditEnds(_ ends: AuditEnds, key: DigestKey) throws {
+    /// Writes the ends that the transaction has moved: before it is committed, and before anybody reads the rows.
+    func writeHeads() throws {
+        for (ends, key) in heads?.takeMoved() ?? [] { try write(ends, key: key) }
+    }
+
+    private func write(_ ends: AuditEnds, key: DigestKey) throws {
         try execute(
             """
             INSERT INTO audit_heads (chain, sequence, hash, start_sequence, start_hash, retention_days, mac)
@@ -125,28 +132,37 @@ extension Transaction {
             ends.retentionDays, key.digest(Self.headBytes(ends)))
     }
 
+    private func move(to ends: AuditEnds, key: DigestKey) throws {
+        guard let heads else { throw StoreError.unavailable("a transaction that reads moves nothing") }
+        heads.move(to: ends, key: key)
+    }
+
     package func setAuditRetention(_ chain: AuditChain, days: Int64?, key: DigestKey) throws {
         guard var ends = try auditEnds(chain, key: key) else { return }
         ends.retentionDays = days
-        try setAuditEnds(ends, key: key)
+        try move(to: ends, key: key)
     }
 
     /// Chains that do not keep their records for ever, as the rows say.
     package func auditChainsWithRetention() throws -> [AuditChain] {
-        try rows("SELECT chain FROM audit_heads WHERE retention_days IS NOT NULL").map {
+        try writeHeads()
+        return try rows("SELECT chain FROM audit_heads WHERE retention_days IS NOT NULL").map {
             AuditChain(name: try $0.text("chain"))
         }
     }
 
     /// Every chain that has an end or a record.
     package func auditChains() throws -> [AuditChain] {
-        try rows("SELECT chain FROM audit_heads UNION SELECT DISTINCT chain FROM audit_records ORDER BY chain").map {
-            AuditChain(name: try $0.text("chain"))
-        }
+        try writeHeads()
+        return try rows("SELECT chain FROM audit_heads UNION SELECT DISTINCT chain FROM audit_records ORDER BY chain")
+            .map {
+                AuditChain(name: try $0.text("chain"))
+            }
     }
 
     /// Where each chain ends, as the rows say.
     package func auditHeads() throws -> [AuditChain: AuditHead] {
+        try writeHeads()
         let pairs = try rows("SELECT chain, sequence, hash FROM audit_heads").map {
             (
                 AuditChain(name: try $0.text("chain")),
@@ -186,7 +202,7 @@ extension Transaction {
             """, chain.name, sequence, entry.id, entry.occurredAt, entry.appID, entry.event, entry.decision.rawValue,
             entry.providerID, entry.userID, entry.grantID, entry.requestID, entry.trace?.traceID, record, hash)
         ends.head = AuditHead(sequence: sequence, hash: hash)
-        try setAuditEnds(ends, key: key)
+        try move(to: ends, key: key)
     }
 
     /// Removes the oldest records of the chain that lie before `time`, at most `limit` of them, and never the last one. What
@@ -210,7 +226,7 @@ extension Transaction {
         }
         guard count > 0 else { return 0 }
         try execute("DELETE FROM audit_records WHERE chain = ?1 AND sequence <= ?2", chain.name, ends.start.sequence)
-        try setAuditEnds(ends, key: key)
+        try move(to: ends, key: key)
         return count
     }
 

@@ -64,6 +64,7 @@ extension Transaction {
     }
 
     package func auditStreams(appID: AppID) throws -> [AuditStreamStatus] {
+        try writeHeads()
         let head = try row("SELECT sequence FROM audit_heads WHERE chain = ?1", appID.text)?.integer("sequence") ?? 0
         return try rows("SELECT * FROM audit_streams WHERE app_id = ?1 ORDER BY id", appID).map {
             let stream = try AuditStreamRecord($0)
@@ -81,7 +82,8 @@ extension Transaction {
 
     /// Streams that have something to send and may try now.
     package func dueAuditStreams(now: Instant) throws -> [AuditStreamID] {
-        try rows(
+        try writeHeads()
+        return try rows(
             """
             SELECT audit_streams.id FROM audit_streams JOIN audit_heads ON audit_heads.chain = audit_streams.app_id
             WHERE audit_heads.sequence > audit_streams.sent_sequence AND audit_streams.next_attempt_at <= ?1

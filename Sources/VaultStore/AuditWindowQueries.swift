@@ -84,7 +84,7 @@ extension Transaction {
         _ narrowing: AuditFilter.Narrowing, _ appID: AppID, _ filter: AuditFilter, before: Int64, from first: Int64,
         limit: Int
     ) throws -> Row? {
-        func count(_ key: String, _ value: (any SQLBindable)) throws -> Row? {
+        func count(_ key: String, _ value: some SQLBindable) throws -> Row? {
             try row(
                 """
                 SELECT min(position) AS lowest, count(*) AS total FROM (

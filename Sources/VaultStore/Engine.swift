@@ -6,12 +6,22 @@ protocol Engine: Sendable {
     /// Runs `body` on one committed state. Blocks the calling thread.
     func read<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result
 
-    /// The same without a limit on its time.
+    /// The first row of one statement that reads: that is a transaction already.
+    func readRow(_ sql: String, _ arguments: [SQLValue]) throws -> Row?
+
+    /// Runs `body` on one committed state, except that what earlier ones read may stand for rows that nobody has changed since, as far as this process
+    /// knows: for a first look at what a transaction that writes decides.
+    func recall<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result
+
+    /// Without a limit on its time.
     func readAtLength<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result
 
     /// Runs `body` in a transaction of its own, beside which nothing changes in `scope`, and returns once it is durable.
-    func write<Result: Sendable>(_ scope: WriteScope, _ body: @escaping @Sendable (Transaction) throws -> Result)
-        async throws -> Result
+    ///
+    /// - Parameter recalls: whether what earlier ones read may stand for rows that have not changed since.
+    func write<Result: Sendable>(
+        _ scope: WriteScope, recalls: Bool, _ body: @escaping @Sendable (Transaction) throws -> Result
+    ) async throws -> Result
 
     /// The same on the calling thread and in everything: for start-up and for the key store, where nothing else waits.
     func writeNow<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result
@@ -65,7 +75,7 @@ struct ScopeExceeded: Error {}
 /// One caller's transaction, waiting for the commit that carries it.
 protocol PendingCommit: Sendable {
     var scope: WriteScope { get }
-    func run(by statements: any StatementRunner)
+    func run(by statements: any StatementRunner, heads: PendingHeads)
     /// Answers the caller; `false` when the job has to be run again instead.
     func finish(commitError: (any Error)?) -> Bool
 }
@@ -76,14 +86,16 @@ final class CommitJob<Outcome: Sendable>: PendingCommit {
         var outcome: Result<Outcome, any Error>?
     }
 
+    private let recalls: Bool
     private let body: @Sendable (Transaction) throws -> Outcome
-    private let continuation: CheckedContinuation<Outcome, any Error>
+    private let continuation: UnsafeContinuation<Outcome, any Error>
     private let state: Mutex<State>
 
     init(
-        scope: WriteScope, body: @escaping @Sendable (Transaction) throws -> Outcome,
-        continuation: CheckedContinuation<Outcome, any Error>
+        scope: WriteScope, recalls: Bool, body: @escaping @Sendable (Transaction) throws -> Outcome,
+        continuation: UnsafeContinuation<Outcome, any Error>
     ) {
+        self.recalls = recalls
         self.body = body
         self.continuation = continuation
         state = Mutex(State(scope: scope))
@@ -91,14 +103,16 @@ final class CommitJob<Outcome: Sendable>: PendingCommit {
 
     var scope: WriteScope { state.withLock { $0.scope } }
 
-    func run(by statements: any StatementRunner) {
-        let transaction = Transaction(statements: statements, scope: scope)
+    func run(by statements: any StatementRunner, heads: PendingHeads) {
+        let transaction = Transaction(statements: statements, scope: scope, heads: heads, recalls: recalls)
+        heads.mark()
         let outcome = Result {
             var value: Outcome?
             try statements.savepoint { value = try body(transaction) }
             guard let value else { throw StoreError.unavailable("savepoint without a result") }
             return value
         }
+        if case .failure = outcome { heads.undo() }
         state.withLock { $0.outcome = outcome }
     }
 
@@ -126,6 +140,9 @@ final class CommitQueue: Sendable {
     /// Jobs of one commit: bounds how long the first waits for the last.
     private static let batchMax = 256
 
+    /// A commit that fails after this time takes along those who wait for the next.
+    private static let patience = Duration.seconds(2)
+
     let queue: DispatchQueue
     private let commit: @Sendable ([any PendingCommit]) throws -> Void
     private let state = Mutex(State())
@@ -136,11 +153,11 @@ final class CommitQueue: Sendable {
         self.commit = commit
     }
 
-    func run<Result: Sendable>(_ scope: WriteScope, _ body: @escaping @Sendable (Transaction) throws -> Result)
-        async throws -> Result
-    {
-        try await withCheckedThrowingContinuation { continuation in
-            enqueue(CommitJob(scope: scope, body: body, continuation: continuation))
+    func run<Result: Sendable>(
+        _ scope: WriteScope, recalls: Bool = false, _ body: @escaping @Sendable (Transaction) throws -> Result
+    ) async throws -> Result {
+        try await withUnsafeThrowingContinuation { continuation in
+            enqueue(CommitJob(scope: scope, recalls: recalls, body: body, continuation: continuation))
         }
     }
 
@@ -162,12 +179,24 @@ final class CommitQueue: Sendable {
 
     /// One batch, then whatever else waits for the writer: a checkpoint must not starve under load.
     private func drain() {
-        guard let batch = nextBatch() else { return }
+        guard var batch = nextBatch() else { return }
         var commitError: (any Error)?
-        do { try commit(batch) } catch { commitError = error }
+        let began = ContinuousClock.now
+        do { try commit(batch) } catch {
+            commitError = error
+            // Who came meanwhile would wait for the same once more.
+            if began.duration(to: .now) >= Self.patience { batch += takeWaiting() }
+        }
         let again = batch.filter { !$0.finish(commitError: commitError) }
         if !again.isEmpty { state.withLock { $0.jobs.insert(contentsOf: again, at: 0) } }
         queue.async { self.drain() }
+    }
+
+    private func takeWaiting() -> [any PendingCommit] {
+        state.withLock { state in
+            defer { state.jobs = [] }
+            return state.jobs
+        }
     }
 
     private func nextBatch() -> [any PendingCommit]? {

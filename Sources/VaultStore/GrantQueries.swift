@@ -148,8 +148,12 @@ extension Transaction {
             grant.createdAt, grant.termStartedAt)
     }
 
+    private static let grantStatement = "SELECT \(grantColumns) FROM grants WHERE id = ?1 AND app_id = ?2"
+
     package func grant(_ id: GrantID, appID: AppID) throws -> GrantRecord? {
-        try row("SELECT \(Self.grantColumns) FROM grants WHERE id = ?1 AND app_id = ?2", id, appID).map(grantRecord)
+        try remembered(.init(.grant, id.text, appID.text)) {
+            try row(Self.grantStatement, id, appID).map(grantRecord)
+        }
     }
 
     func grantRecord(_ row: Row) throws -> GrantRecord {
@@ -161,6 +165,22 @@ extension Transaction {
 
     /// Grants that a provider id names for one user, or for the app itself: those not revoked.
     package func candidateGrants(
+        appID: AppID, providerID: String, principalType: PrincipalType, userID: UserID?, account: String?,
+        label: String?, limit: Int
+    ) throws -> [GrantRecord] {
+        let key = RecordMemory.Key(
+            .grantCandidates, appID.text, providerID, principalType.rawValue, userID?.text ?? "", account ?? "",
+            label ?? "", "\(account != nil) \(label != nil) \(limit)")
+        let found = try remembered(key) { () -> [GrantRecord]? in
+            let found = try readCandidateGrants(
+                appID: appID, providerID: providerID, principalType: principalType, userID: userID, account: account,
+                label: label, limit: limit)
+            return found.isEmpty ? nil : found
+        }
+        return found ?? []
+    }
+
+    private func readCandidateGrants(
         appID: AppID, providerID: String, principalType: PrincipalType, userID: UserID?, account: String?,
         label: String?, limit: Int
     ) throws -> [GrantRecord] {
@@ -227,9 +247,9 @@ extension Transaction {
             now, reason)
     }
 
-    package func touchGrant(_ id: GrantID, now: Instant) throws {
-        try execute("UPDATE grants SET last_used_at = ?2 WHERE id = ?1", id, now)
-    }
+    static let touchGrantStatement = "UPDATE grants SET last_used_at = ?2 WHERE id = ?1"
+
+    package func touchGrant(_ id: GrantID, now: Instant) throws { try execute(Self.touchGrantStatement, id, now) }
 
     package func setScopeMismatch(_ id: GrantID, _ isMismatched: Bool) throws {
         try execute("UPDATE grants SET scope_mismatch = ?2 WHERE id = ?1", id, isMismatched)

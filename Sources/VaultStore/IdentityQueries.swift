@@ -122,13 +122,18 @@ extension Transaction {
     }
 
     package func identityProvider(appID: AppID) throws -> IdentityProviderRecord? {
-        try row("SELECT * FROM identity_providers WHERE app_id = ?1 AND removed_at IS NULL", appID)
-            .map(IdentityProviderRecord.init)
+        try remembered(.init(.identityProvider, appID.text)) {
+            try row("SELECT * FROM identity_providers WHERE app_id = ?1 AND removed_at IS NULL", appID)
+                .map(IdentityProviderRecord.init)
+        }
     }
 
     /// Of the active provider.
     package func identityProviderIssuer(appID: AppID) throws -> String? {
-        try row("SELECT issuer FROM identity_providers WHERE app_id = ?1 AND removed_at IS NULL", appID)?.text("issuer")
+        try remembered(.init(.issuer, appID.text)) {
+            try row("SELECT issuer FROM identity_providers WHERE app_id = ?1 AND removed_at IS NULL", appID)?
+                .text("issuer")
+        }
     }
 
     package func identityProvider(webhookEndpointID: String) throws -> IdentityProviderRecord? {
@@ -138,7 +143,9 @@ extension Transaction {
     }
 
     package func hasHadIdentityProvider(appID: AppID) throws -> Bool {
-        try row("SELECT 1 AS found FROM identity_providers WHERE app_id = ?1 LIMIT 1", appID) != nil
+        try remembered(.init(.hadIdentityProvider, appID.text)) {
+            try row("SELECT 1 AS found FROM identity_providers WHERE app_id = ?1 LIMIT 1", appID).map { _ in true }
+        } ?? false
     }
 
     package func updateClaims(_ id: IdentityProviderID, claims: ClaimMapping, audience: String?) throws {
@@ -211,8 +218,16 @@ extension Transaction {
     }
 
     package func hasSubject(_ subject: String, userID: UserID) throws -> Bool {
-        try row("SELECT 1 AS found FROM user_subjects WHERE user_id = ?1 AND subject = ?2", userID, subject) != nil
+        try remembered(.init(.subject, userID.text, subject)) {
+            try row("SELECT 1 AS found FROM user_subjects WHERE user_id = ?1 AND subject = ?2", userID, subject)
+                .map { _ in true }
+        } ?? false
     }
+
+    static let touchUserStatement = "UPDATE users SET last_seen_at = ?2 WHERE id = ?1"
+
+    /// Nothing else of the user is changed.
+    package func touchUser(_ id: UserID, now: Instant) throws { try execute(Self.touchUserStatement, id, now) }
 
     package func updateUser(_ record: UserRecord) throws {
         let user = record.user
@@ -230,25 +245,33 @@ extension Transaction {
     }
 
     package func user(_ id: UserID, appID: AppID) throws -> UserRecord? {
-        try row("SELECT * FROM users WHERE id = ?1 AND app_id = ?2", id, appID).map(UserRecord.init)
+        try remembered(.init(.user, id.text, appID.text)) {
+            try row("SELECT * FROM users WHERE id = ?1 AND app_id = ?2", id, appID).map(UserRecord.init)
+        }
     }
 
     package func user(appID: AppID, issuer: String, externalSubjectID: String) throws -> UserRecord? {
-        try row(
-            "SELECT * FROM users WHERE app_id = ?1 AND issuer = ?2 AND external_subject_id = ?3", appID, issuer,
-            externalSubjectID
-        ).map(UserRecord.init)
+        try remembered(.init(.userBySubject, appID.text, issuer, externalSubjectID)) {
+            try row(
+                "SELECT * FROM users WHERE app_id = ?1 AND issuer = ?2 AND external_subject_id = ?3", appID, issuer,
+                externalSubjectID
+            ).map(UserRecord.init)
+        }
     }
 
     package func users(appID: AppID, issuer: String, subject: String) throws -> [UserRecord] {
-        // The few of that subject first: SQLite keeps the order of a cross join, and would walk all users of the app.
-        try rows(
-            """
-            SELECT users.* FROM user_subjects CROSS JOIN users
-            WHERE user_subjects.subject = ?3 AND users.id = user_subjects.user_id AND users.app_id = ?1
-                AND users.issuer = ?2 ORDER BY users.id
-            """, appID, issuer, subject
-        ).map(UserRecord.init)
+        // The few of that subject first: without statistics both engines would walk all users of the app.
+        let found = try remembered(.init(.usersBySubject, appID.text, issuer, subject)) { () -> [UserRecord]? in
+            let found = try rows(
+                """
+                WITH named AS MATERIALIZED (SELECT user_id FROM user_subjects WHERE subject = ?3)
+                SELECT users.* FROM named CROSS JOIN users
+                WHERE users.id = named.user_id AND users.app_id = ?1 AND users.issuer = ?2 ORDER BY users.id
+                """, appID, issuer, subject
+            ).map(UserRecord.init)
+            return found.isEmpty ? nil : found
+        }
+        return found ?? []
     }
 
     /// The next users who have keys, in the order of their ids.

@@ -122,7 +122,7 @@ package struct KeyStore: Sendable {
 
     /// The key, read from the store at every call: a destroyed key must not live on in memory.
     package func dataKey(_ id: DataKeyID) throws -> DataKey {
-        let row = try engine.read { try $0.row("SELECT wrapped FROM data_keys WHERE id = ?1", id) }
+        let row = try engine.readRow("SELECT wrapped FROM data_keys WHERE id = ?1", [id.sqlValue])
         guard let row else { throw KeyStoreError.keyDestroyed }
         do { return try masterKey.unwrap(try row.blob("wrapped"), id: id.text) } catch is SealError {
             throw KeyStoreError.wrongMasterKey

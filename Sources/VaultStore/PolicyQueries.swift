@@ -115,6 +115,16 @@ extension Transaction {
     package func policiesInForce(appID: AppID, providerID: String, grantID: GrantID?, keyID: APIKeyID?) throws
         -> [PolicyReference]
     {
+        let key = RecordMemory.Key(.policies, appID.text, providerID, grantID?.text ?? "", keyID?.text ?? "")
+        let found = try remembered(key) { () -> [PolicyReference]? in
+            try readPoliciesInForce(appID: appID, providerID: providerID, grantID: grantID, keyID: keyID)
+        }
+        return found ?? []
+    }
+
+    private func readPoliciesInForce(appID: AppID, providerID: String, grantID: GrantID?, keyID: APIKeyID?) throws
+        -> [PolicyReference]
+    {
         try rows(
             """
             WITH places (layer, target, rank) AS (

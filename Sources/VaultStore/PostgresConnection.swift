@@ -6,7 +6,18 @@ final class PostgresConnection: StatementRunner, Sendable {
     private let session: Mutex<PostgresSession>
     private let savepoints = Atomic<UInt64>(0)
 
-    init(uri: String, schema: String?) throws {
+    private struct Turn {
+        var memory: RecordMemory?
+        var hasChanged = false
+    }
+
+    private let turn = Mutex(Turn())
+
+    /// How many others of its pool had ended.
+    let madeAfter: Int
+
+    init(uri: String, schema: String?, madeAfter: Int = 0) throws {
+        self.madeAfter = madeAfter
         session = Mutex(try PostgresSession.connect(uri: uri, schema: schema))
     }
 
@@ -26,6 +37,24 @@ final class PostgresConnection: StatementRunner, Sendable {
     /// For a change of the schema, which takes as long as it takes.
     func liftDeadlines() throws { try session.withLock { try $0.liftDeadlines() } }
 
+    /// What is remembered, unless this transaction has changed something already.
+    var memory: RecordMemory.View? { turn.withLock { $0.hasChanged ? nil : $0.memory?.view } }
+
+    /// A transaction that has `memory` begins.
+    func startTurn(_ memory: RecordMemory?) { turn.withLock { $0 = Turn(memory: memory) } }
+
+    /// Whether it has changed what uses are decided by.
+    func endTurn() -> Bool {
+        turn.withLock { turn in
+            defer { turn = Turn() }
+            return turn.hasChanged
+        }
+    }
+
+    private func noteChange(by sql: String) {
+        if !RecordMemory.isUnaffected(by: sql) { turn.withLock { $0.hasChanged = true } }
+    }
+
     // MARK: Statements
 
     func run(_ sql: String, _ arguments: [SQLValue] = []) throws -> PostgresSession.Answer {
@@ -41,7 +70,11 @@ final class PostgresConnection: StatementRunner, Sendable {
 
     func firstRow(_ sql: String, _ arguments: [SQLValue]) throws -> Row? { try run(sql, arguments).rows.first }
 
-    func execute(_ sql: String, _ arguments: [SQLValue]) throws -> Int { try run(sql, arguments).changed }
+    func execute(_ sql: String, _ arguments: [SQLValue]) throws -> Int {
+        let changed = try run(sql, arguments).changed
+        if changed > 0 { noteChange(by: sql) }
+        return changed
+    }
 
     // MARK: Whole databases
 
@@ -93,16 +126,20 @@ final class PostgresConnection: StatementRunner, Sendable {
         try queue("RELEASE SAVEPOINT \(name)")
     }
 
-    /// One state for all that `body` reads; the end of the transaction is not waited for.
-    func reading<Result>(_ body: (Transaction) throws -> Result) throws -> Result {
-        try queue("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        let result = Swift.Result { try body(Transaction(statements: self, scope: .everything)) }
-        guard !isBroken else { return try result.get() }
-        try session.withLock { session in
-            try session.queue("ROLLBACK")
-            try session.flush()
+    /// One state for all that is read.
+    func beginReading() throws { try queue("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") }
+
+    /// Is not waited for.
+    func endReading() {
+        guard !isBroken else { return }
+        session.withLock { session in
+            do {
+                try session.queue("ROLLBACK")
+                try session.flush()
+            } catch {
+                session.giveUp()
+            }
         }
-        return try result.get()
     }
 
     /// Begins a transaction that has `scope` for itself among all nodes. Waits for those who have it.

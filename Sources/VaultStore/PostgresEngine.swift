@@ -6,6 +6,8 @@ import VaultAPI
 
 struct PostgresEngine: Engine {
     private let connections: PostgresConnections
+    /// Of the main database.
+    private let memory: PostgresRecordMemory?
     private let schema: String?
     private let lockSpace: Int32
     /// Each commits by itself; an app always has the same one.
@@ -20,51 +22,79 @@ struct PostgresEngine: Engine {
 
     init(uri: String, schema: String?) throws {
         let connections = PostgresConnections(uri: uri, schema: schema)
+        let memory = schema == nil ? PostgresRecordMemory() : nil
         let lockSpace: Int32 = schema == nil ? 0x5A11 : 0x5A12
         writers = (1...Self.writersCount).map { number in
             CommitQueue(label: "sallyport.store.writer-\(number)") { batch in
-                try connections.use { try Self.commit(batch, on: $0, lockSpace: lockSpace) }
+                try connections.use { connection in
+                    try Self.writing(Set(batch.map(\.scope)), on: connection, memory, lockSpace: lockSpace) { heads in
+                        for job in batch {
+                            job.run(by: connection, heads: heads)
+                            // The next ones would wait for the same, each as long, and all of them for each other.
+                            guard !connection.isHeldUp else {
+                                throw StoreError.unavailable("PostgreSQL: held up by somebody")
+                            }
+                        }
+                    }
+                }
             }
         }
         executor = BlockingExecutor(name: "store", threads: Self.readers)
         leases = Leases { try PostgresConnection(uri: uri, schema: schema) }
         self.connections = connections
+        self.memory = memory
         self.schema = schema
         self.lockSpace = lockSpace
     }
 
     func read<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
-        try connections.use { try $0.reading(body) }
+        try LateReader.read(connections, body)
+    }
+
+    func readRow(_ sql: String, _ arguments: [SQLValue]) throws -> Row? {
+        try connections.use { try $0.firstRow(sql, arguments) }
+    }
+
+    func recall<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
+        try LateReader.read(connections, memory: memory?.view, body)
     }
 
     func readAtLength<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
         try connections.useOnce { connection in
             try connection.liftDeadlines()
-            return try connection.reading(body)
+            try connection.beginReading()
+            defer { connection.endReading() }
+            return try body(Transaction(statements: connection, scope: .everything, heads: nil))
         }
     }
 
-    func write<Result: Sendable>(_ scope: WriteScope, _ body: @escaping @Sendable (Transaction) throws -> Result)
-        async throws -> Result
-    {
+    func write<Result: Sendable>(
+        _ scope: WriteScope, recalls: Bool, _ body: @escaping @Sendable (Transaction) throws -> Result
+    ) async throws -> Result {
         let writer: CommitQueue
         switch scope {
         case .everything: writer = writers[0]
         case .app(let id): writer = writers[Int(PostgresLocks.key(id).magnitude >> 1) % writers.count]
         }
-        return try await writer.run(scope, body)
+        return try await writer.run(scope, recalls: recalls, body)
     }
 
-    private static func commit(_ batch: [any PendingCommit], on connection: PostgresConnection, lockSpace: Int32) throws
-    {
+    /// A transaction that has the scopes for itself.
+    private static func writing<Result>(
+        _ scopes: Set<WriteScope>, on connection: PostgresConnection, _ memory: PostgresRecordMemory?, lockSpace: Int32,
+        _ body: (PendingHeads) throws -> Result
+    ) throws -> Result {
         do {
-            try connection.begin(Set(batch.map(\.scope)), lockSpace: lockSpace)
-            for job in batch {
-                job.run(by: connection)
-                // The next ones would wait for the same, each as long, and all of them for each other.
-                guard !connection.isHeldUp else { throw StoreError.unavailable("PostgreSQL: held up by somebody") }
-            }
+            try connection.begin(scopes, lockSpace: lockSpace)
+            let change = memory == nil ? nil : try connection.firstRow(PostgresRecordMemory.changeStatement, [])
+            connection.startTurn(try change.flatMap { try memory?.records(asOf: $0.integer("number")) })
+            // Readers may have kept what they saw before the commit.
+            defer { if connection.endTurn() { memory?.forgetAll() } }
+            let heads = PendingHeads()
+            let result = try body(heads)
+            try Transaction(statements: connection, scope: .everything, heads: heads).writeHeads()
             try connection.commit()
+            return result
         } catch {
             connection.rollBack()
             throw error
@@ -72,13 +102,14 @@ struct PostgresEngine: Engine {
     }
 
     func writeNow<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
-        try connections.use { try writeNow(on: $0, body) }
+        try connections.use { try writeNow(on: $0, memory, body) }
     }
 
     func writeAtLength<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
         try connections.useOnce { connection in
             try connection.liftDeadlines()
-            return try writeNow(on: connection, body)
+            // It is used where the tables are made.
+            return try writeNow(on: connection, nil, body)
         }
     }
 
@@ -103,17 +134,11 @@ struct PostgresEngine: Engine {
         return try "\(row.integer("system_identifier")):\(row.integer("database")):\(row.text("schema"))"
     }
 
-    private func writeNow<Result>(on connection: PostgresConnection, _ body: (Transaction) throws -> Result) throws
-        -> Result
-    {
-        do {
-            try connection.begin([.everything], lockSpace: lockSpace)
-            let result = try body(Transaction(statements: connection, scope: .everything))
-            try connection.commit()
-            return result
-        } catch {
-            connection.rollBack()
-            throw error
+    private func writeNow<Result>(
+        on connection: PostgresConnection, _ memory: PostgresRecordMemory?, _ body: (Transaction) throws -> Result
+    ) throws -> Result {
+        try Self.writing([.everything], on: connection, memory, lockSpace: lockSpace) {
+            try body(Transaction(statements: connection, scope: .everything, heads: $0))
         }
     }
 
@@ -137,7 +162,8 @@ struct PostgresEngine: Engine {
     {
         try writeAtLength { transaction in
             if let schema { try transaction.execute("CREATE SCHEMA IF NOT EXISTS \(schema)") }
-            try Schema.apply(migrations, in: transaction, translate: PostgresDialect.definition)
+            let own = schema == nil ? [PostgresRecordMemory.migration] : []
+            try Schema.apply(migrations + own, in: transaction, translate: PostgresDialect.definition)
             return try body(transaction)
         }
     }
@@ -167,7 +193,7 @@ struct PostgresEngine: Engine {
 
 /// Connections, made when they are needed and kept for the next. What ended one, such as a change of the tables or a server that
 /// is gone, concerns all that were there before: they are not used again.
-final class PostgresConnections: Sendable {
+final class PostgresConnections: ReaderPool, Sendable {
     private struct State {
         var idle: [PostgresConnection] = []
         var isClosed = false
@@ -190,10 +216,23 @@ final class PostgresConnections: Sendable {
     }
 
     func use<Result>(_ body: (PostgresConnection) throws -> Result) throws -> Result {
-        let ended = state.withLock { $0.ended }
         let connection = try idleOne() ?? connect()
-        defer { keep(connection, since: ended) }
+        defer { keep(connection) }
         return try body(connection)
+    }
+
+    func takeReader() throws -> PostgresConnection {
+        let connection = try idleOne() ?? connect()
+        do { try connection.beginReading() } catch {
+            keep(connection)
+            throw error
+        }
+        return connection
+    }
+
+    func giveBack(_ reader: PostgresConnection) {
+        reader.endReading()
+        keep(reader)
     }
 
     /// For work that changes the session.
@@ -211,20 +250,20 @@ final class PostgresConnections: Sendable {
             state.failure.flatMap { $0.at.duration(to: .now) < Self.pauseAfterFailure ? $0.error : nil }
         }
         if let recent { throw recent }
+        let ended = state.withLock { $0.ended }
         do {
-            return try PostgresConnection(uri: uri, schema: schema)
+            return try PostgresConnection(uri: uri, schema: schema, madeAfter: ended)
         } catch let error as StoreError {
             state.withLock { $0.failure = (.now, error) }
             throw error
         }
     }
 
-    /// - Parameter ended: how many had ended when it was taken.
-    private func keep(_ connection: PostgresConnection, since ended: Int) {
+    private func keep(_ connection: PostgresConnection) {
         let isBroken = connection.isBroken
         let dropped = state.withLock { state -> [PostgresConnection] in
             guard isBroken else {
-                if !state.isClosed, state.ended == ended { state.idle.append(connection) }
+                if !state.isClosed, state.ended == connection.madeAfter { state.idle.append(connection) }
                 return []
             }
             state.ended += 1

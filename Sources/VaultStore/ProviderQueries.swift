@@ -115,7 +115,10 @@ extension Transaction {
     }
 
     package func managedSecret(_ id: ManagedSecretID, appID: AppID) throws -> ManagedSecretRecord? {
-        try row("SELECT * FROM managed_secrets WHERE id = ?1 AND app_id = ?2", id, appID).map(ManagedSecretRecord.init)
+        try remembered(.init(.managedSecret, id.text, appID.text)) {
+            try row("SELECT * FROM managed_secrets WHERE id = ?1 AND app_id = ?2", id, appID)
+                .map(ManagedSecretRecord.init)
+        }
     }
 
     package func managedSecret(slug: String, appID: AppID) throws -> ManagedSecretRecord? {

@@ -14,6 +14,7 @@ package struct QueueFigures: Sendable {
 
 extension Transaction {
     package func queueFigures() throws -> QueueFigures {
+        try writeHeads()
         let lags = try row(
             """
             SELECT CAST(sum(audit_heads.sequence - audit_streams.sent_sequence) AS BIGINT) AS total,

@@ -1,8 +1,21 @@
 import Synchronization
 
+/// A job of a batch failed after it had changed something, and there was no savepoint to go back to.
+struct JobHasToBeUndone: Error {}
+
 /// A session that is shared in turns, with what transactions are made of.
 final class SQLiteConnection: StatementRunner, Sendable {
     private let session: Mutex<SQLiteSession>
+    /// Of the transaction that is open.
+    private struct Turn {
+        var hasSavepoints = true
+        var hasToBeUndone = false
+        /// What other connections had changed, as SQLite counts it.
+        var dataVersion: Int64?
+        var memory: RecordMemory?
+    }
+
+    private let turn = Mutex(Turn())
 
     /// Opens the file with what holds for every connection.
     init(path: String, busyMilliseconds: Int32) throws {
@@ -54,7 +67,59 @@ final class SQLiteConnection: StatementRunner, Sendable {
         }
     }
 
+    /// What this connection or any other changes is forgotten from now on.
+    func forgetsChanges(in memory: RecordMemory) { turn.withLock { $0.memory = memory } }
+
+    /// What is remembered, unless this transaction has changed something already.
+    var memory: RecordMemory.View? {
+        guard let memory = turn.withLock(\.memory), !session.withLock({ $0.hasChanged }) else { return nil }
+        return memory.view
+    }
+
+    /// A transaction that writes, beside no other.
+    func writing<Result>(withSavepoints: Bool, _ body: (PendingHeads) throws -> Result) throws -> Result {
+        let memory = turn.withLock { turn in
+            turn.hasSavepoints = withSavepoints
+            turn.hasToBeUndone = false
+            return turn.memory
+        }
+        defer {
+            // Readers may have kept what they saw before the commit.
+            if session.withLock({ $0.takeHasChanged() }) { memory?.forgetAll() }
+        }
+        return try transaction("BEGIN IMMEDIATE") {
+            if let memory { try forgetChangesOfOthers(memory) }
+            let heads = PendingHeads()
+            let result = try body(heads)
+            try Transaction(statements: self, scope: .everything, heads: heads).writeHeads()
+            return result
+        }
+    }
+
+    private func forgetChangesOfOthers(_ memory: RecordMemory) throws {
+        let version = try firstRow("PRAGMA data_version", [])?.integer("data_version")
+        let isUnchanged = turn.withLock { turn in
+            defer { turn.dataVersion = version }
+            return version != nil && turn.dataVersion == version
+        }
+        if !isUnchanged { memory.forgetAll() }
+    }
+
+    /// Nobody of a batch may hear “done” when SQLite rolled back everything, or when a part has to be undone.
+    func requireWhole() throws {
+        guard isInTransaction else { throw StoreError.unavailable("transaction lost") }
+        if turn.withLock(\.hasToBeUndone) { throw JobHasToBeUndone() }
+    }
+
     func savepoint(_ body: () throws -> Void) throws {
+        guard turn.withLock(\.hasSavepoints) else {
+            let before = session.withLock({ $0.changes })
+            do { try body() } catch {
+                if session.withLock({ $0.changes }) != before { turn.withLock { $0.hasToBeUndone = true } }
+                throw error
+            }
+            return
+        }
         _ = try execute("SAVEPOINT job")
         do { try body() } catch {
             guard isInTransaction else { throw error }

@@ -12,6 +12,7 @@ struct SQLiteEngine: Engine {
     let leases = Leases(connect: nil)
 
     private let path: String
+    private let memory = RecordMemory()
     private let readers: SQLiteReaders
     private let writer: SQLiteConnection
     /// Whoever uses the writer does so on its queue.
@@ -30,14 +31,22 @@ struct SQLiteEngine: Engine {
         }
         self.path = path
         self.writer = writer
+        writer.forgetsChanges(in: memory)
         readers = SQLiteReaders(path: path, busyMilliseconds: Self.busyMillisecondsMax)
         commits = CommitQueue(label: "sallyport.store.writer") { batch in
-            try writer.transaction("BEGIN IMMEDIATE") {
-                for job in batch {
-                    job.run(by: writer)
-                    // Nobody of this batch may hear “done” when SQLite rolled back everything.
-                    guard writer.isInTransaction else { throw StoreError.unavailable("transaction lost") }
-                }
+            do { try Self.commit(batch, on: writer, withSavepoints: false) } catch is JobHasToBeUndone {
+                try Self.commit(batch, on: writer, withSavepoints: true)
+            }
+        }
+    }
+
+    /// Savepoints cost two statements for each job, and hardly any has to be undone: the batch runs without, and once more with
+    /// them when one has.
+    private static func commit(_ batch: [any PendingCommit], on writer: SQLiteConnection, withSavepoints: Bool) throws {
+        try writer.writing(withSavepoints: withSavepoints) { heads in
+            for job in batch {
+                job.run(by: writer, heads: heads)
+                try writer.requireWhole()
             }
         }
     }
@@ -54,17 +63,23 @@ struct SQLiteEngine: Engine {
     }
 
     func read<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
-        try readers.use { reader in
-            try reader.transaction("BEGIN") { try body(Transaction(statements: reader, scope: .everything)) }
-        }
+        try LateReader.read(readers, body)
+    }
+
+    func readRow(_ sql: String, _ arguments: [SQLValue]) throws -> Row? {
+        try readers.use { try $0.firstRow(sql, arguments) }
+    }
+
+    func recall<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
+        try LateReader.read(readers, memory: memory.view, body)
     }
 
     func readAtLength<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result { try read(body) }
 
-    func write<Result: Sendable>(_ scope: WriteScope, _ body: @escaping @Sendable (Transaction) throws -> Result)
-        async throws -> Result
-    {
-        try await commits.run(scope, body)
+    func write<Result: Sendable>(
+        _ scope: WriteScope, recalls: Bool, _ body: @escaping @Sendable (Transaction) throws -> Result
+    ) async throws -> Result {
+        try await commits.run(scope, recalls: recalls, body)
     }
 
     func writeNow<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
@@ -74,7 +89,9 @@ struct SQLiteEngine: Engine {
     func writeAtLength<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result { try writeNow(body) }
 
     private func writeOnQueue<Result>(_ body: (Transaction) throws -> Result) throws -> Result {
-        try writer.transaction("BEGIN IMMEDIATE") { try body(Transaction(statements: writer, scope: .everything)) }
+        try writer.writing(withSavepoints: true) {
+            try body(Transaction(statements: writer, scope: .everything, heads: $0))
+        }
     }
 
     /// The write-ahead log holds no earlier page any more afterwards. Waits for readers as long as for writers.
@@ -132,7 +149,7 @@ struct SQLiteEngine: Engine {
 }
 
 /// Connections for reading, made when they are needed and kept for the next.
-private final class SQLiteReaders: Sendable {
+private final class SQLiteReaders: ReaderPool, Sendable {
     private let path: String
     private let busyMilliseconds: Int32
     private let idle = Mutex<[SQLiteConnection]>([])
@@ -143,11 +160,25 @@ private final class SQLiteReaders: Sendable {
     }
 
     func use<Result>(_ body: (SQLiteConnection) throws -> Result) throws -> Result {
-        let connection = try idle.withLock { $0.popLast() } ?? make()
-        let result = Swift.Result { try body(connection) }
-        // One that could not end its transaction is not used again.
-        if !connection.isInTransaction { idle.withLock { $0.append(connection) } }
-        return try result.get()
+        let connection = try take()
+        defer { keep(connection) }
+        return try body(connection)
+    }
+
+    private func take() throws -> SQLiteConnection { try idle.withLock { $0.popLast() } ?? make() }
+
+    private func keep(_ connection: SQLiteConnection) { idle.withLock { $0.append(connection) } }
+
+    func takeReader() throws -> SQLiteConnection {
+        let connection = try take()
+        _ = try connection.execute("BEGIN")
+        return connection
+    }
+
+    /// One that cannot end its transaction is not used again.
+    func giveBack(_ reader: SQLiteConnection) {
+        do { _ = try reader.execute("COMMIT") } catch { return }
+        keep(reader)
     }
 
     private func make() throws -> SQLiteConnection {

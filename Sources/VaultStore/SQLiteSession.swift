@@ -3,13 +3,30 @@ import VaultAPI
 
 /// One connection to an SQLite file, with the statements that were prepared on it.
 struct SQLiteSession: ~Copyable {
-    private struct Statement {
+    private final class Statement {
+        let sql: String
         let pointer: OpaquePointer
         var columns: RowColumns
+        /// Whether it can change what uses are decided by.
+        let changesRecords: Bool
+        /// Whether what it changes is counted in rows.
+        let changesRows: Bool
+
+        init(sql: String, pointer: OpaquePointer, columns: RowColumns) {
+            self.sql = sql
+            self.pointer = pointer
+            self.columns = columns
+            changesRecords = sqlite3_stmt_readonly(pointer) == 0 && !RecordMemory.isUnaffected(by: sql)
+            changesRows = ["INSERT ", "UPDATE ", "DELETE "].contains(where: sql.hasPrefix)
+        }
     }
 
     private let pointer: OpaquePointer
     private var statements: [String: Statement] = [:]
+    /// The same by where a text was last: hashing it all costs as much as some statements do.
+    private var statementsByPlace: [Int: Statement] = [:]
+    /// Whether something was changed that uses are decided by, since `takeHasChanged`.
+    private(set) var hasChanged = false
 
     private static let preparedMax = 1000
     /// Lets SQLite copy what is bound (`SQLITE_TRANSIENT`).
@@ -35,12 +52,21 @@ struct SQLiteSession: ~Copyable {
         sqlite3_close_v2(pointer)
     }
 
+    /// Rows changed so far.
+    var changes: Int64 { sqlite3_total_changes64(pointer) }
+
+    mutating func takeHasChanged() -> Bool {
+        defer { hasChanged = false }
+        return hasChanged
+    }
+
     var isInTransaction: Bool { sqlite3_get_autocommit(pointer) == 0 }
 
     func setBusy(milliseconds: Int32) { sqlite3_busy_timeout(pointer, milliseconds) }
 
     mutating func rows(_ sql: String, _ arguments: [SQLValue], limit: Int = .max) throws -> [Row] {
         let statement = try prepared(sql)
+        if statement.changesRecords { hasChanged = true }
         defer { Self.end(statement.pointer) }
         bind(arguments, to: statement.pointer)
         var columns = statement.columns
@@ -50,7 +76,7 @@ struct SQLiteSession: ~Copyable {
             if rows.isEmpty, sqlite3_stmt_status(statement.pointer, SQLITE_STMTSTATUS_REPREPARE, 1) > 0 {
                 // SQLite has prepared it anew: perhaps for a schema that another process has changed.
                 columns = Self.columns(statement.pointer)
-                statements[sql]?.columns = columns
+                statement.columns = columns
             }
             rows.append(Row(columns: columns, values: (0..<width).map { Self.value(statement.pointer, $0) }))
         }
@@ -61,20 +87,35 @@ struct SQLiteSession: ~Copyable {
         let statement = try prepared(sql)
         defer { Self.end(statement.pointer) }
         bind(arguments, to: statement.pointer)
+        let before = changes
         while try step(statement.pointer) {}
+        if statement.changesRecords, changes != before || !statement.changesRows { hasChanged = true }
         return Int(sqlite3_changes(pointer))
     }
 
     private mutating func prepared(_ sql: String) throws -> Statement {
-        if let known = statements[sql] { return known }
+        let place = sql.utf8.withContiguousStorageIfAvailable { Int(bitPattern: $0.baseAddress) &+ $0.count } ?? 0
+        let statement: Statement
+        if let known = statementsByPlace[place], known.sql == sql {
+            statement = known
+        } else {
+            statement = try statements[sql] ?? prepare(sql)
+            if statementsByPlace.count >= Self.preparedMax { statementsByPlace = [:] }
+            statementsByPlace[place] = statement
+        }
+        return statement
+    }
+
+    private mutating func prepare(_ sql: String) throws -> Statement {
         if statements.count >= Self.preparedMax {
             for statement in statements.values { sqlite3_finalize(statement.pointer) }
             statements = [:]
+            statementsByPlace = [:]
         }
         var made: OpaquePointer?
         guard sqlite3_prepare_v3(pointer, sql, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &made, nil) == SQLITE_OK, let made
         else { throw failure() }
-        let statement = Statement(pointer: made, columns: Self.columns(made))
+        let statement = Statement(sql: sql, pointer: made, columns: Self.columns(made))
         statements[sql] = statement
         return statement
     }

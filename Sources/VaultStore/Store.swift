@@ -35,15 +35,25 @@ package struct Store: Sendable {
         try engine.read(body)
     }
 
+    /// The same for a first look at what a transaction decides that is going to write: what earlier ones read may stand for rows
+    /// that nobody in this process has changed since.
+    package func recall<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
+        try engine.recall(body)
+    }
+
     /// Runs `body` in a transaction of its own and returns once it is durable. Nothing in `scope` is changed by anybody else
     /// meanwhile, on no node, so that what `body` reads there holds until it is committed.
     ///
     /// Transactions that arrive together are committed together; each keeps its own all-or-nothing. A throw rolls
     /// `body` back, and only it: what must outlive a refusal is returned, then thrown.
+    ///
+    /// - Parameter recalls: whether what earlier transactions read may stand for rows that have not changed since, whoever
+    ///   could have changed them.
     package func write<Result: Sendable>(
-        in scope: WriteScope = .everything, _ body: @escaping @Sendable (Transaction) throws -> Result
+        in scope: WriteScope = .everything, recalls: Bool = false,
+        _ body: @escaping @Sendable (Transaction) throws -> Result
     ) async throws -> Result {
-        try await engine.write(scope, body)
+        try await engine.write(scope, recalls: recalls, body)
     }
 
     /// What one of the nodes does at a time.

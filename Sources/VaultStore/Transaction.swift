@@ -6,32 +6,47 @@ package struct Transaction {
     let statements: any StatementRunner
     /// What the transaction has for itself. Whatever it changes must lie in there.
     let scope: WriteScope
+    /// `nil` in transactions that only read.
+    let heads: PendingHeads?
+    /// Whether what earlier transactions read may stand for rows that have not changed since.
+    let recalls: Bool
 
-    package func rows(_ sql: String, _ arguments: (any SQLBindable)...) throws -> [Row] {
-        try rows(sql, arguments: arguments)
+    init(statements: any StatementRunner, scope: WriteScope, heads: PendingHeads?, recalls: Bool = false) {
+        self.statements = statements
+        self.scope = scope
+        self.heads = heads
+        self.recalls = recalls
+    }
+
+    package func rows<each Argument: SQLBindable>(_ sql: String, _ arguments: repeat each Argument) throws -> [Row] {
+        try statements.rows(sql, Self.values(repeat each arguments))
     }
 
     package func rows(_ sql: String, arguments: [any SQLBindable]) throws -> [Row] {
-        try statements.rows(sql, Self.values(arguments))
+        try statements.rows(sql, arguments.map { try Self.value($0) })
     }
 
-    package func row(_ sql: String, _ arguments: (any SQLBindable)...) throws -> Row? {
-        try statements.firstRow(sql, Self.values(arguments))
+    package func row<each Argument: SQLBindable>(_ sql: String, _ arguments: repeat each Argument) throws -> Row? {
+        try statements.firstRow(sql, Self.values(repeat each arguments))
     }
 
     /// The number of rows changed: “the delete returned one row” is how single use is decided.
     @discardableResult
-    package func execute(_ sql: String, _ arguments: (any SQLBindable)...) throws -> Int {
-        try statements.execute(sql, Self.values(arguments))
+    package func execute<each Argument: SQLBindable>(_ sql: String, _ arguments: repeat each Argument) throws -> Int {
+        try statements.execute(sql, Self.values(repeat each arguments))
     }
 
-    private static func values(_ arguments: [any SQLBindable]) throws -> [SQLValue] {
-        try arguments.map { argument in
-            let value = argument.sqlValue
-            // The engines end a text at NUL, and would keep another one than was meant.
-            if case .text(let text) = value, holdsNUL(text) { throw StoreError.constraint("a text holds NUL") }
-            return value
-        }
+    private static func values<each Argument: SQLBindable>(_ arguments: repeat each Argument) throws -> [SQLValue] {
+        var values: [SQLValue] = []
+        for argument in repeat each arguments { values.append(try value(argument)) }
+        return values
+    }
+
+    private static func value(_ argument: some SQLBindable) throws -> SQLValue {
+        let value = argument.sqlValue
+        // The engines end a text at NUL, and would keep another one than was meant.
+        if case .text(let text) = value, holdsNUL(text) { throw StoreError.constraint("a text holds NUL") }
+        return value
     }
 
     private static func holdsNUL(_ text: String) -> Bool {
@@ -63,6 +78,8 @@ protocol StatementRunner {
     func execute(_ sql: String, _ arguments: [SQLValue]) throws -> Int
     /// Runs `body` and undoes what it did, and only that, when it throws.
     func savepoint(_ body: () throws -> Void) throws
+    /// What earlier transactions read that nobody has changed since; `nil` where that cannot be told.
+    var memory: RecordMemory.View? { get }
 
     // For moving a whole database.
 

@@ -44,6 +44,38 @@ struct AuditChainTests {
         }
     }
 
+    private struct Refused: Error {}
+
+    @Test("records that are committed together follow one another, and those of a transaction that was undone are none")
+    func batches() async throws {
+        try await TemporaryFolder.use { folder in
+            let store = try Store(TestDatabase.address(in: folder))
+            let written = await withTaskGroup(of: Bool.self) { group in
+                for number in 0..<200 {
+                    group.addTask {
+                        do {
+                            try await store.write { transaction in
+                                try transaction.appendAudit(Self.entry(number), key: Self.key)
+                                // Whoever reads the heads sees those of this batch, too.
+                                let head = try transaction.auditHeads()[.installation]
+                                try transaction.appendAudit(Self.entry(number), key: Self.key)
+                                if number.isMultiple(of: 5) { throw Refused() }
+                                guard let head, try transaction.auditHash(.installation, head.sequence) == head.hash
+                                else { throw Refused() }
+                            }
+                            return true
+                        } catch {
+                            return false
+                        }
+                    }
+                }
+                return await group.reduce(into: 0) { $0 += $1 ? 1 : 0 }
+            }
+            #expect(written == 160)
+            #expect(try Self.verification(of: store) == .intact(records: 320))
+        }
+    }
+
     @Test(
         "attack 88: change, deletion, swap, cut and renumbering are noticed at the first record that does not fit",
         arguments: [
