@@ -14,10 +14,13 @@ from alter_sdk import (
     ConnectFlowError,
     ConnectTimeoutError,
     CredentialRevokedError,
+    GrantExpiredError,
     GrantNotFoundError,
     GrantRevokedError,
     InvalidKeyError,
+    KeyInactiveError,
     KeyRevokedError,
+    PolicyViolationError,
     ProviderUnauthorizedError,
     ScopeReauthRequiredError,
     SiblingLabelConflictError,
@@ -287,6 +290,25 @@ def test_a_revoked_grant_is_refused_as_revoked_and_a_new_consent_makes_a_new_gra
     fresh = world.connect(jwt)
     assert fresh.grant_id != grant.grant_id and fresh.operation == "creation"
     assert world.request_as(jwt).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ("UPDATE grants SET revoked_at = 1 WHERE id = ?", GrantRevokedError),
+        ("UPDATE grants SET expires_at = 1 WHERE id = ?", GrantExpiredError),
+        ("UPDATE users SET status = 'suspended' WHERE id = (SELECT user_id FROM grants WHERE id = ?)", PolicyViolationError),
+        ("UPDATE api_keys SET revoked_at = 1 WHERE app_id = (SELECT app_id FROM grants WHERE id = ?)", KeyRevokedError),
+        ("UPDATE apps SET archived_at = 1 WHERE id = (SELECT app_id FROM grants WHERE id = ?)", KeyInactiveError),
+    ],
+)
+def test_what_is_changed_past_the_server_acts_on_the_next_use(connected, change, error):
+    world, _, grant = connected
+    for _ in range(3):
+        assert world.request(grant_id=grant.grant_id).status_code == 200
+    assert world.server.database.change(change, grant.grant_id) == 1
+    with pytest.raises(error):
+        world.request(grant_id=grant.grant_id)
 
 
 def test_a_user_cannot_revoke_another_users_grant(connected):

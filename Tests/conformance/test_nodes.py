@@ -15,7 +15,15 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from alter_sdk import GrantDeletedError, GrantRevokedError, verify_identity_assertion
+from alter_sdk import (
+    AmbiguousGrantError,
+    BackendError,
+    GrantDeletedError,
+    GrantRevokedError,
+    KeyInactiveError,
+    PolicyViolationError,
+    verify_identity_assertion,
+)
 
 from harness import browser
 from harness.audit_streams import StreamReceiver, open_webhook
@@ -164,6 +172,47 @@ def test_what_one_node_ends_is_ended_for_the_next_request_at_every_other(worlds,
             assert requests.get(f"{there.server.url}/api/v1/apps", headers=headers, timeout=10).status_code == 401
         else:
             assert use(there, grant_id) == answers[ended]
+
+
+@pytest.mark.parametrize("begun_again", ["user", "app"])
+def test_what_one_node_begins_again_is_good_for_the_next_request_at_every_other(worlds, begun_again):
+    world, management = worlds[0], worlds[0].management
+    jwt = world.jwt()
+    world.connect(jwt)
+    user = f"{world.path}/users/{world.user()['id']}"
+    end, begin, body = {
+        "user": (f"{user}/suspend", f"{user}/restore", {"reason": "r"}),
+        "app": (f"{world.path}/archive", f"{world.path}/unarchive", None),
+    }[begun_again]
+    for _ in range(3):
+        for there in worlds:
+            assert there.request_as(jwt).status_code == 200
+        management.post(end, body)
+        for there in worlds:
+            with pytest.raises((PolicyViolationError, KeyInactiveError)):
+                there.request_as(jwt)
+        management.post(begin, body)
+
+
+@pytest.mark.parametrize("change", ["audience", "ended and begun again", "a second account"])
+def test_a_token_that_one_node_stops_to_take_is_refused_by_every_other(worlds, change):
+    world, management = worlds[0], worlds[0].management
+    jwt = world.jwt()
+    world.connect(jwt)
+    for there in worlds:
+        assert there.request_as(jwt).status_code == 200
+    match change:
+        case "audience":
+            management.call("PATCH", f"{world.path}/identity-provider", {"audience": "https://another.test"})
+        case "ended and begun again":
+            user = f"{world.path}/users/{world.user()['id']}"
+            management.post(f"{user}/deprovision", {"reason": "left"})
+            management.post(f"{user}/restore", {"reason": "back"})
+        case "a second account":
+            world.connect(jwt, account="alice-at-work")
+    for there in worlds:
+        with pytest.raises((BackendError, PolicyViolationError, AmbiguousGrantError)):
+            there.request_as(jwt)
 
 
 def test_an_edit_of_a_policy_at_one_node_binds_the_next_request_at_every_other(worlds):

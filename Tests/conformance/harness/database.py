@@ -37,7 +37,8 @@ class Database(ABC):
         """Commits when it ends well, rolls back when it does not, and closes."""
 
     @abstractmethod
-    def tables(self) -> list[str]: ...
+    def tables(self) -> list[str]:
+        """Those that both engines have."""
 
     def _marked(self, sql: str) -> str:
         return sql
@@ -262,7 +263,7 @@ class PostgresSchema(Database):
 
     def tables(self) -> list[str]:
         query = "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()"
-        return sorted(name for (name,) in self.query(query))
+        return sorted({name for (name,) in self.query(query)} - {"record_changes"})
 
     def _insert(self, connection: psycopg.Connection, table: str, rows: list[Row]) -> None:
         with connection.cursor().copy(f"COPY {table} ({', '.join(rows[0])}) FROM STDIN") as copy:

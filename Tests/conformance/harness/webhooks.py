@@ -44,7 +44,7 @@ class Auth0Stream:
 
     def send(self, *events: dict[str, Any], authorization: str | None) -> requests.Response:
         headers = {} if authorization is None else {"Authorization": authorization}
-        return requests.post(self.url, json=list(events), headers=headers, timeout=20)
+        return requests.post(self.url, json=list(events), headers=headers, timeout=60)
 
     def end_user(self) -> None:
         assert self.send(self.event(), authorization=self.secret).ok
@@ -145,7 +145,7 @@ class ClerkEndpoint:
 
     def post(self, body: str | bytes, headers: dict[str, str], url: str | None = None) -> requests.Response:
         headers = {"Content-Type": "application/json", **headers}
-        return requests.post(url or self.url, body, headers=headers, timeout=20)
+        return requests.post(url or self.url, body, headers=headers, timeout=60)
 
     def send(self, event: dict[str, Any], message_id: str | None = None) -> requests.Response:
         body = json.dumps(event)
