@@ -118,7 +118,7 @@ extension Vault {
         }
         var found = defersNonce ? try recall(look) : try read(look)
         // What is remembered refuses nobody.
-        if let (key, app) = found, !Self.isGood(key, app: app, at: time) { found = try read(look) }
+        if defersNonce, let (key, app) = found, !Self.isGood(key, app: app, at: time) { found = try read(look) }
         guard let (key, app) = found else { throw VaultError(.invalidKey, "The API key is missing or unknown.") }
         let headers = try SignatureHeaders(request)
         try headers.verify(request, apiKey: apiKey)
@@ -249,6 +249,7 @@ extension Vault {
             }
             throw VaultError(.callerAgentUnresolved, "The calling agent is not an active agent of this app.")
         }
+        // An actor stays what it is.
         if let known = try recall({ try $0.actor(appID: appID, caller: caller, callerType: callerType) }) {
             return known
         }

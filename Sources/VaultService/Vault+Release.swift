@@ -232,7 +232,7 @@ extension Vault {
         }
         var named: NamedUser?
         if let token = request.userToken {
-            let found = try await namedUser(caller, token: token)
+            let found = try await namedUser(caller, token: token, recalls: true)
             // Of a refusal, too, the record says whose it is.
             entry.userID = found.record.user.id
             try Self.requireActive(found.record.user)

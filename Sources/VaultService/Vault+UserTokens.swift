@@ -31,14 +31,16 @@ extension Vault {
 
     /// The user whom the token names, in whatever status, with the token's facts stored.
     package func user(_ caller: AppCaller, token: String) async throws -> UserRecord {
-        try await namedUser(caller, token: token).record
+        try await namedUser(caller, token: token, recalls: false).record
     }
 
-    func namedUser(_ caller: AppCaller, token: String) async throws -> NamedUser {
-        let provider = try activeIdentityProvider(for: caller)
+    /// - Parameter recalls: whether it is a first look, after which a transaction that writes confirms what was found.
+    func namedUser(_ caller: AppCaller, token: String, recalls: Bool) async throws -> NamedUser {
+        let provider = try activeIdentityProvider(for: caller, recalls: recalls)
         let (_, claims) = try await verifiedClaims(
             token, issuer: provider.tokenIssuer, audience: provider.audience, alternative: provider.signInClientID)
-        let record = try await sync(claims, provider: provider, by: caller.principal, origin: caller.origin)
+        let record = try await sync(
+            claims, provider: provider, by: caller.principal, origin: caller.origin, recalls: recalls)
         return NamedUser(record: record, claims: claims, provider: provider)
     }
 
@@ -53,13 +55,14 @@ extension Vault {
         try Self.checkNotBefore(record, named.claims)
     }
 
-    func activeIdentityProvider(for caller: AppCaller) throws -> IdentityProviderRecord {
-        let found = try recall {
+    func activeIdentityProvider(for caller: AppCaller, recalls: Bool = false) throws -> IdentityProviderRecord {
+        let look = { (transaction: Transaction) in
             (
-                provider: try $0.identityProvider(appID: caller.appID),
-                hadOne: try $0.hasHadIdentityProvider(appID: caller.appID)
+                provider: try transaction.identityProvider(appID: caller.appID),
+                hadOne: try transaction.hasHadIdentityProvider(appID: caller.appID)
             )
         }
+        let found = recalls ? try recall(look) : try read(look)
         if let provider = found.provider { return provider }
         throw found.hadOne
             ? VaultError(.identityProviderInactive, "The app's identity provider was removed.")
@@ -106,7 +109,8 @@ extension Vault {
     private static let lastSeenResolutionSeconds: Int64 = 60
 
     func sync(
-        _ claims: TokenClaims, provider: IdentityProviderRecord, by principal: AuditPrincipal, origin: RequestOrigin
+        _ claims: TokenClaims, provider: IdentityProviderRecord, by principal: AuditPrincipal, origin: RequestOrigin,
+        recalls: Bool = false
     ) async throws -> UserRecord {
         let time = now()
         let look = { (transaction: Transaction) -> (record: UserRecord, hasSubject: Bool)? in
@@ -115,9 +119,9 @@ extension Vault {
             try Self.checkNotBefore(record, claims)
             return (record, try transaction.hasSubject(claims.subject, userID: record.user.id))
         }
-        var known = try recall(look)
+        var known = recalls ? try recall(look) : try read(look)
         // What is remembered refuses nobody.
-        if let record = known?.record, record.user.status != .active { known = try read(look) }
+        if recalls, let record = known?.record, record.user.status != .active { known = try read(look) }
         if let (record, hasSubject) = known {
             let isUnchanged = hasSubject && Self.merged(record, claims, now: time) == nil
             if isUnchanged, provider.claimsLockedAt != nil { return record }

@@ -8,13 +8,13 @@ protocol ReaderPool {
 
 /// Takes a session, and with it one state of the database, once something is asked that is not remembered.
 final class LateReader<Pool: ReaderPool>: StatementRunner {
-    let memory: RecordMemory.View?
+    private let view: RecordMemory.View?
     private let pool: Pool
     private var taken: Pool.Reader?
 
     private init(_ pool: Pool, memory: RecordMemory.View?) {
         self.pool = pool
-        self.memory = memory
+        view = memory
     }
 
     /// Runs `body` in a transaction that reads, and recalls where there is a memory.
@@ -27,6 +27,8 @@ final class LateReader<Pool: ReaderPool>: StatementRunner {
         return try body(
             Transaction(statements: reader, scope: .everything, heads: nil, recalls: memory != nil))
     }
+
+    func memory() -> RecordMemory.View? { view }
 
     private func reader() throws -> Pool.Reader {
         if let taken { return taken }

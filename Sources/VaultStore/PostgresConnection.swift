@@ -7,8 +7,10 @@ final class PostgresConnection: StatementRunner, Sendable {
     private let savepoints = Atomic<UInt64>(0)
 
     private struct Turn {
-        var memory: RecordMemory?
+        var memory: PostgresRecordMemory?
         var hasChanged = false
+        /// Of the job that runs, once it has asked for them.
+        var records: RecordMemory?
     }
 
     private let turn = Mutex(Turn())
@@ -37,11 +39,20 @@ final class PostgresConnection: StatementRunner, Sendable {
     /// For a change of the schema, which takes as long as it takes.
     func liftDeadlines() throws { try session.withLock { try $0.liftDeadlines() } }
 
-    /// What is remembered, unless this transaction has changed something already.
-    var memory: RecordMemory.View? { turn.withLock { $0.hasChanged ? nil : $0.memory?.view } }
+    /// What is remembered, unless this transaction has changed something already. Each job asks the database anew, and not before
+    /// it wants to know: somebody who takes no locks of ours may have changed something while it waited.
+    func memory() throws -> RecordMemory.View? {
+        let turn = turn.withLock { $0 }
+        guard let memory = turn.memory, !turn.hasChanged else { return nil }
+        if let records = turn.records { return records.view }
+        guard let change = try firstRow(PostgresRecordMemory.changeStatement, [])?.integer("number") else { return nil }
+        let records = memory.records(asOf: change)
+        self.turn.withLock { $0.records = records }
+        return records.view
+    }
 
     /// A transaction that has `memory` begins.
-    func startTurn(_ memory: RecordMemory?) { turn.withLock { $0 = Turn(memory: memory) } }
+    func startTurn(_ memory: PostgresRecordMemory?) { turn.withLock { $0 = Turn(memory: memory) } }
 
     /// Whether it has changed what uses are decided by.
     func endTurn() -> Bool {
@@ -114,6 +125,7 @@ final class PostgresConnection: StatementRunner, Sendable {
     /// A savepoint costs no round trip of its own. Each has its own name: what cannot be released is not rolled back to by
     /// whoever comes next, which would undo a job that was told that it is done.
     func savepoint(_ body: () throws -> Void) throws {
+        turn.withLock { $0.records = nil }
         let name = "job\(savepoints.wrappingAdd(1, ordering: .relaxed).newValue)"
         try queue("SAVEPOINT \(name)")
         do { try body() } catch {

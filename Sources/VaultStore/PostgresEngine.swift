@@ -86,8 +86,7 @@ struct PostgresEngine: Engine {
     ) throws -> Result {
         do {
             try connection.begin(scopes, lockSpace: lockSpace)
-            let change = memory == nil ? nil : try connection.firstRow(PostgresRecordMemory.changeStatement, [])
-            connection.startTurn(try change.flatMap { try memory?.records(asOf: $0.integer("number")) })
+            connection.startTurn(memory)
             // Readers may have kept what they saw before the commit.
             defer { if connection.endTurn() { memory?.forgetAll() } }
             let heads = PendingHeads()

@@ -1,7 +1,7 @@
 import Synchronization
 
-/// What a node remembers of records that any node may change. Triggers count their changes in one row, which each transaction
-/// that writes reads once it has its scope for itself: from then on nobody changes what lies in there.
+/// What a node remembers of records that any node may change. Triggers count their changes in one row, which each decision reads
+/// once its transaction has its scope for itself: from then on no node changes what lies in there.
 final class PostgresRecordMemory: Sendable {
     private let records = RecordMemory()
     /// Up to which change the records are known.

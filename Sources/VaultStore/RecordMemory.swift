@@ -101,11 +101,11 @@ package final class RecordMemory: Sendable {
 extension Transaction {
     /// The record of before, if it is still what `read` would find.
     package func remembered<Value: Sendable>(_ key: @autoclosure () -> RecordMemory.Key, _ read: () throws -> Value?)
-        rethrows
+        throws
         -> Value?
     {
         // Asked each time: what the transaction itself changes counts as well.
-        guard recalls, let memory = statements.memory else { return try read() }
+        guard recalls, let memory = try statements.memory() else { return try read() }
         let key = key()
         if let known: Value = memory.record(key) { return known }
         let found = try read()

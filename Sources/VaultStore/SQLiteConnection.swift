@@ -71,7 +71,7 @@ final class SQLiteConnection: StatementRunner, Sendable {
     func forgetsChanges(in memory: RecordMemory) { turn.withLock { $0.memory = memory } }
 
     /// What is remembered, unless this transaction has changed something already.
-    var memory: RecordMemory.View? {
+    func memory() -> RecordMemory.View? {
         guard let memory = turn.withLock(\.memory), !session.withLock({ $0.hasChanged }) else { return nil }
         return memory.view
     }

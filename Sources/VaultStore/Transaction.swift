@@ -79,7 +79,7 @@ protocol StatementRunner {
     /// Runs `body` and undoes what it did, and only that, when it throws.
     func savepoint(_ body: () throws -> Void) throws
     /// What earlier transactions read that nobody has changed since; `nil` where that cannot be told.
-    var memory: RecordMemory.View? { get }
+    func memory() throws -> RecordMemory.View?
 
     // For moving a whole database.
 
