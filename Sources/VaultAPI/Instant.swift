@@ -28,14 +28,38 @@ package struct Instant: Sendable, Hashable, Comparable {
     package static func < (left: Instant, right: Instant) -> Bool { left.milliseconds < right.milliseconds }
 }
 
+// MARK: - RFC 9110
+
+extension Instant {
+    private static let weekdays = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"]
+    private static let months = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ]
+
+    /// `Mon, 23 Nov 2026 14:00:00 GMT` (RFC 9110 §5.6.7).
+    package var httpDate: String {
+        let (days, secondOfDay) = (daysSinceEpoch, secondOfDay)
+        let (year, month, day) = Self.civilDate(days: days)
+        func digits(_ number: some BinaryInteger, _ count: Int = 2) -> String {
+            let text = String(number)
+            return String(repeating: "0", count: max(0, count - text.utf8.count)) + text
+        }
+        let clock = [secondOfDay / 3600, secondOfDay / 60 % 60, secondOfDay % 60].map { digits($0) }
+        return "\(Self.weekdays[Int((days % 7 + 7) % 7)]), \(digits(day)) \(Self.months[month - 1]) \(digits(year, 4)) "
+            + clock.joined(separator: ":") + " GMT"
+    }
+
+    private var daysSinceEpoch: Int64 { seconds >= 0 ? seconds / 86400 : (seconds - 86399) / 86400 }
+    private var secondOfDay: Int { Int(seconds - daysSinceEpoch * 86400) }
+}
+
 // MARK: - RFC 3339
 
 extension Instant {
     /// `2026-11-23T14:00:00Z`, with three decimals only when there are milliseconds.
     package var rfc3339: String {
-        let days = seconds >= 0 ? seconds / 86400 : (seconds - 86399) / 86400
-        let secondOfDay = Int(seconds - days * 86400)
-        let (year, month, day) = Self.civilDate(days: days)
+        let secondOfDay = secondOfDay
+        let (year, month, day) = Self.civilDate(days: daysSinceEpoch)
         let fraction = Int(milliseconds - seconds * 1000)
         return String(unsafeUninitializedCapacity: 24) { text in
             var end = 0

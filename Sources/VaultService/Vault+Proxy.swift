@@ -32,6 +32,8 @@ package struct ProxyAnswer: Sendable {
     package let isTruncated: Bool
     package let durationMilliseconds: Int64
     package let credentialHint: String?
+    /// To be held until the answer is handed out.
+    package let underWay: UsesUnderWay.Mark
 }
 
 extension Vault {
@@ -109,15 +111,18 @@ extension Vault {
                 entry.details["failure"] = .string(failure.reason)
                 let error = Self.error(for: failure)
                 if !failure.mayHaveBeenReceived, error.code != .providerUnreachable { Self.deny(&entry, error) }
-                throw try await finish(use, entry: entry, isUnauthorized: false) ?? error
+                _ = try await finish(use, entry: entry, isUnauthorized: false).get()
+                throw error
             } catch let error as VaultError {
                 Self.deny(&entry, error)
-                throw try await finish(use, entry: entry, isUnauthorized: false) ?? error
+                _ = try await finish(use, entry: entry, isUnauthorized: false).get()
+                throw error
             }
             entry.status = response.status
             entry.latencyMilliseconds = now().milliseconds - started.milliseconds
-            if let ended = try await finish(use, entry: entry, isUnauthorized: response.status == 401) { throw ended }
-            return answer(response, released: released, durationMilliseconds: entry.latencyMilliseconds ?? 0)
+            let underWay = try await finish(use, entry: entry, isUnauthorized: response.status == 401).get()
+            return answer(
+                response, released: released, durationMilliseconds: entry.latencyMilliseconds ?? 0, underWay: underWay)
         } catch {
             throw RecordedRefusal(error: error)
         }
@@ -137,29 +142,31 @@ extension Vault {
         }
     }
 
-    /// Replaces the note of the call under way by its audit record. The answer, if any, is why the caller may not have the
-    /// provider's: user or grant ended meanwhile, and that was acknowledged to somebody.
-    private func finish(_ use: Use, entry: AuditEntry, isUnauthorized: Bool) async throws -> VaultError? {
+    /// Replaces the note of the call under way by its audit record. A failure is why the caller may not have the provider's
+    /// answer: user or grant ended meanwhile, and that was acknowledged to somebody.
+    private func finish(_ use: Use, entry: AuditEntry, isUnauthorized: Bool) async throws
+        -> Result<UsesUnderWay.Mark, VaultError>
+    {
         let auditKey = auditKey
         let time = now()
         return try await write(in: .app(use.appID)) { transaction in
             guard try transaction.deleteOpenUse(entry.id) else {
-                return VaultError(.serviceUnavailable, "The call took too long to be accounted for.")
+                return .failure(VaultError(.serviceUnavailable, "The call took too long to be accounted for."))
             }
             try transaction.appendAudit(entry, key: auditKey)
             let facts: ReleaseFacts
             // The record stays, whatever the answer is.
             do { facts = try self.releaseFacts(use, in: transaction).facts } catch let error as VaultError {
-                return error
+                return .failure(error)
             }
-            if let ended = ReleaseDecision.standingRefusal(facts) { return ended }
+            if let ended = ReleaseDecision.standingRefusal(facts) { return .failure(ended) }
             if isUnauthorized, let credential = facts.credential {
                 try self.noteUnauthorized(
                     credential, grant: facts.grant, tokenGeneration: entry.details["token_generation"]?.string,
                     at: time,
                     in: transaction)
             }
-            return nil
+            return .success(usesUnderWay.begin())
         }
     }
 
@@ -196,9 +203,10 @@ extension Vault {
             responseBytesMax: Limits.proxyResponseBytesMax, whenTooLarge: .truncate)
     }
 
-    private func answer(_ response: OutgoingResponse, released: ReleasedCredential, durationMilliseconds: Int64)
-        -> ProxyAnswer
-    {
+    private func answer(
+        _ response: OutgoingResponse, released: ReleasedCredential, durationMilliseconds: Int64,
+        underWay: UsesUnderWay.Mark
+    ) -> ProxyAnswer {
         let redaction = Redaction(of: released.token, injection: released.injection)
         var merged: [(name: String, value: String)] = []
         for (name, value) in response.headers.prefix(Limits.proxyAnswerHeadersMax) {
@@ -220,7 +228,8 @@ extension Vault {
         return ProxyAnswer(
             status: response.status, headers: merged,
             body: redaction.applied(to: response.body, isCut: response.isTruncated),
-            isTruncated: response.isTruncated, durationMilliseconds: durationMilliseconds, credentialHint: hint)
+            isTruncated: response.isTruncated, durationMilliseconds: durationMilliseconds, credentialHint: hint,
+            underWay: underWay)
     }
 
     /// Calls that a crash or a stop cut off: their outcome is unknown, and the record says so.

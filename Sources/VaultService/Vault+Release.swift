@@ -46,6 +46,8 @@ package struct ReleasedCredential: Sendable {
     package let expiresAt: Instant?
     package let scopes: [String]
     package let injection: CredentialInjection
+    /// Of one that is handed out; to be held until it is.
+    package let underWay: UsesUnderWay.Mark?
 }
 
 /// An error of a use whose one audit record is durable already, or owed by the note of its call.
@@ -304,7 +306,8 @@ extension Vault {
                 ReleasedCredential(
                     grantID: use.grantID, providerID: facts.grant.providerID, token: token,
                     tokenGeneration: credential.tokenGeneration, expiresAt: ends.min(), scopes: facts.grant.scopes,
-                    injection: try injection(of: facts.grant, in: transaction)))
+                    injection: try injection(of: facts.grant, in: transaction),
+                    underWay: use.mode == .retrieve ? usesUnderWay.begin() : nil))
         }
         switch outcome {
         case .released(let credential):

@@ -58,6 +58,7 @@ package struct Vault: Sendable {
     let lastSeen = LastNoted<UserNoun>()
     let lastUsed = LastNoted<GrantNoun>()
     let lastTokenUse = LastNoted<PersonalAccessTokenNoun>()
+    package let usesUnderWay = UsesUnderWay()
     let webhookTurnstile: Turnstile<IdentityProviderID>
     /// Digests of bearer values that are stored, and derived references.
     let digestKey: DigestKey

@@ -128,6 +128,16 @@ struct InstantTests {
         #expect(Instant(milliseconds: milliseconds).rfc3339 == text)
     }
 
+    @Test(
+        "dates of HTTP are as RFC 9110 writes them",
+        arguments: [
+            ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_777), ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+            ("Wed, 31 Dec 1969 23:59:59 GMT", -1), ("Thu, 29 Feb 2024 12:00:00 GMT", 1_709_208_000),
+        ] as [(String, Int64)])
+    func httpDate(text: String, seconds: Int64) {
+        #expect(Instant(seconds: seconds).httpDate == text)
+    }
+
     @Test("zones and fractions are read")
     func zones() {
         #expect(Instant(rfc3339: "2026-11-23T15:00:00.123456+01:00")?.milliseconds == 1_795_442_400_123)

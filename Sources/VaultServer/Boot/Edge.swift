@@ -1,8 +1,12 @@
 import Foundation
 import HTTPTypes
 import Hummingbird
+import HummingbirdCore
 import Logging
 import NIOCore
+import NIOHTTP1
+import NIOPosix
+import Synchronization
 import VaultAPI
 import VaultDomain
 import VaultService
@@ -11,17 +15,7 @@ import VaultStore
 // Every request passes here: limits, the caller's address, the right table, the caller, the handler, the answer, the log
 // line. Handlers below decode, call one verb and encode.
 
-struct EdgeContext: RequestContext {
-    var coreContext: CoreRequestContextStorage
-    let channel: any Channel
-
-    init(source: ApplicationRequestContextSource) {
-        coreContext = CoreRequestContextStorage(source: source)
-        channel = source.channel
-    }
-}
-
-struct Edge: HTTPResponder {
+struct Edge: Sendable {
     let vault: Vault
     let settings: ServerSettings
     let logger: Logger
@@ -33,6 +27,10 @@ struct Edge: HTTPResponder {
     private let walletRoutes: WalletRoutes
     private let portalRoutes: PortalRoutes
     private let standardHeaders: [HTTPField]
+    private let dateField = DateField()
+
+    /// Serves every connection: one thread each, which also writes the answers.
+    static let loops = MultiThreadedEventLoopGroup.singleton
 
     init(vault: Vault, settings: ServerSettings, logger: Logger) {
         self.vault = vault
@@ -58,11 +56,24 @@ struct Edge: HTTPResponder {
 
     private enum Area { case sdk, management, wallet, portal, open }
 
-    func respond(to request: Request, context: EdgeContext) async throws -> Response {
+    /// Returns when the answer is with the loop of the connection, which sends it before anything that it is told later.
+    func serve(_ request: Request, writer: consuming ResponseWriter, channel: any Channel) async throws {
+        let answer = await answer(request, channel: channel)
+        let response = response(answer)
+        do { try await writer.write(response: response.head, body: response.body) } catch is HTTPParserError {
+            // As it is, it would be answered once more.
+            throw AnswerBroken()
+        }
+        withExtendedLifetime(answer.use) {}
+    }
+
+    private struct AnswerBroken: Error {}
+
+    private func answer(_ request: Request, channel: any Channel) async -> Answer {
         let started = ContinuousClock.now
         let requestID = RandomUUID.text(at: vault.currentTime)
         let origin = RequestOrigin(
-            requestID: requestID, peer: peer(request, context.channel), trace: Self.trace(request))
+            requestID: requestID, peer: peer(request, channel), trace: Self.trace(request))
         var route: String?
         var answer: Answer
         do {
@@ -98,7 +109,7 @@ struct Edge: HTTPResponder {
         if let code = answer.errorCode { line["error"] = "\(code.rawValue)" }
         if let trace = origin.trace { line["trace_id"] = "\(trace.traceID)" }
         logger.info("request", metadata: line)
-        return response(answer)
+        return answer
     }
 
     /// A store that is away; anything else that it says is a mistake of ours.
@@ -243,7 +254,9 @@ struct Edge: HTTPResponder {
             route = found.template
             var exchange = exchange
             exchange.parameters = parameters
-            return try await found.handle(caller, exchange)
+            let answer = try await found.handle(caller, exchange)
+            if found.endsUses { try await usesAreAnswered() }
+            return answer
         case .wrongMethod(let allowed):
             var answer = VaultError(.methodNotAllowed, "This address does not take that method.").answer
             answer.headers.append((name: "Allow", value: allowed.joined(separator: ", ")))
@@ -251,6 +264,12 @@ struct Edge: HTTPResponder {
         case .none:
             throw VaultError(.notFound, "There is nothing at this address.")
         }
+    }
+
+    /// Returns once every use that was decided before is answered, and its answer sent.
+    private func usesAreAnswered() async throws {
+        await vault.usesUnderWay.areAnswered()
+        for loop in Self.loops.makeIterator() { try await loop.submit {}.get() }
     }
 
     private func operatorCaller(_ exchange: Exchange) async throws -> OperatorCaller {
@@ -359,6 +378,7 @@ struct Edge: HTTPResponder {
             fields.append(HTTPField(name: field, value: value))
         }
         for field in standardHeaders where !fields.contains(field.name) { fields.append(field) }
+        fields.append(dateField.value(at: vault.currentTime))
         if let stream = answer.stream {
             let (logger, executor) = (logger, vault.executor)
             return Response(
@@ -396,4 +416,16 @@ struct Edge: HTTPResponder {
 /// Somebody who has not said who they are: browsers on their way through Connect, identity providers, health checks.
 struct Visitor: Sendable {
     let origin: RequestOrigin
+}
+
+/// When an answer was made; written anew every second (RFC 9110 §6.6.1).
+private final class DateField: Sendable {
+    private let latest = Mutex((second: Int64.min, field: HTTPField(name: .date, value: "")))
+
+    func value(at time: Instant) -> HTTPField {
+        latest.withLock { latest in
+            if latest.second != time.seconds { latest = (time.seconds, HTTPField(name: .date, value: time.httpDate)) }
+            return latest.field
+        }
+    }
 }

@@ -74,6 +74,8 @@ struct Answer: Sendable {
     var errorCode: ErrorCode?
     /// Writes the body piece by piece instead; what it throws breaks the answer off.
     var stream: (@Sendable (_ write: ([UInt8]) async throws -> Void) async throws -> Void)?
+    /// The use that it answers.
+    private(set) var use: UsesUnderWay.Mark?
 
     static func json(_ value: JSON, status: Int = 200) -> Answer {
         Answer(status: status, headers: [(name: "Content-Type", value: "application/json")], body: value.bytes)
@@ -82,6 +84,12 @@ struct Answer: Sendable {
     static func json(_ object: JSONObject, status: Int = 200) -> Answer { json(.object(object), status: status) }
 
     static let noContent = Answer(status: 204)
+
+    func holding(_ use: UsesUnderWay.Mark?) -> Answer {
+        var answer = self
+        answer.use = use
+        return answer
+    }
 
     static func redirect(_ location: String) -> Answer {
         Answer(status: 303, headers: [(name: "Location", value: location)])
@@ -103,6 +111,8 @@ struct Route<Caller: Sendable>: Sendable {
     private(set) var readsBodyLate = false
     /// Whether the verb commits the nonce of its request together with what it writes.
     private(set) var commitsNonce = false
+    /// Whether it may end what uses depend on. They are answered first.
+    private(set) var endsUses: Bool
     let handle: @Sendable (Caller, Exchange) async throws -> Answer
 
     init(
@@ -113,10 +123,12 @@ struct Route<Caller: Sendable>: Sendable {
         self.template = template
         self.summary = summary
         successStatus = status
+        endsUses = method != "GET" && !template.hasPrefix("/sdk/")
         self.handle = handle
     }
 
     func committingNonce() -> Route { with { $0.commitsNonce = true } }
+    func endingUses() -> Route { with { $0.endsUses = true } }
     func readingBodyLate() -> Route { with { $0.readsBodyLate = true } }
     func taking(query: [RouteField]) -> Route { with { $0.query += query } }
     func taking(body: [RouteField]) -> Route { with { $0.body = body } }

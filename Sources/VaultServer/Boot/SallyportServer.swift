@@ -38,16 +38,20 @@ package struct SallyportServer: Sendable {
         let vault = installation.vault
         try await vault.recover()
         let settings = settings
-        let application = Application(
-            responder: Edge(vault: vault, settings: settings, logger: logger), server: try serverBuilder(),
-            configuration: ApplicationConfiguration(
+        let edge = Edge(vault: vault, settings: settings, logger: logger)
+        let server = try serverBuilder().buildServer(
+            configuration: ServerConfiguration(
                 address: .hostname(settings.listenHost, port: settings.listenPort), serverName: nil,
                 availableConnectionsDelegate: MaximumAvailableConnections(
                     ProcessLimits.connectionsMax(), logger: logger)),
+            eventLoopGroup: Edge.loops, logger: Self.quiet(logger),
+            responder: { request, writer, channel in
+                try await edge.serve(request, writer: writer, channel: channel)
+            },
             onServerRunning: { channel in
                 await onListening(settings.address(boundPort: channel.localAddress?.port ?? settings.listenPort))
-            }, logger: Self.quiet(logger))
-        var listeners: [any Service] = [application]
+            })
+        var listeners: [any Service] = [server]
         if let listen = settings.metricsListen {
             listeners.append(
                 Application(

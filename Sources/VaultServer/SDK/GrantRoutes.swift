@@ -24,7 +24,7 @@ extension SDKRoutes {
                     "success": true, "message": "The grant was revoked.", "grant_id": revoked.id.json,
                     "revoked_at": .string(revoked.at.rfc3339),
                 ])
-            },
+            }.endingUses(),
             Route("POST", "/sdk/grants/{grant_id}/mint", "Mint a sibling grant", status: 201) { caller, exchange in
                 try caller.require("grants:write", instance: [exchange.parameter("grant_id")])
                 let fields = try exchange.fields(.ignored)

@@ -14,7 +14,8 @@ extension SDKRoutes {
                 let fields = try exchange.fields(.ignored)
                 let request = Self.releaseRequest(fields, from: fields.optionalFields("request"))
                 try fields.finish()
-                return .json(try await vault.retrieve(caller, request).json)
+                let released = try await vault.retrieve(caller, request)
+                return .json(released.json).holding(released.underWay)
             }.committingNonce(),
             Route("POST", "/sdk/proxy", "Call a provider with a credential") { caller, exchange in
                 try await vault.requireScope(caller, for: .proxy)
@@ -23,7 +24,8 @@ extension SDKRoutes {
                     release: Self.releaseRequest(fields, from: fields), headers: Self.headers(fields),
                     query: Self.query(fields), body: fields.value("body"))
                 try fields.finish()
-                return .json(try await vault.proxy(caller, request).json)
+                let answered = try await vault.proxy(caller, request)
+                return .json(answered.json).holding(answered.underWay)
             }.committingNonce(),
         ]
     }
