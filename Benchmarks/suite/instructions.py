@@ -21,6 +21,7 @@ from .scenarios import SCENARIOS
 _SHIM = Path(__file__).with_name("writable_mask.c")
 _OUTPUT = "callgrind.out"
 _WARM_UP = _COUNTED = 500
+_CONNECTIONS = 1, 64
 _SHOWN, _NAME_MAX = 15, 100
 """Functions in a table, and the characters of their names."""
 _SCENARIOS = ("retrieve-grant", "retrieve-known-es256", "retrieve-first-es256")
@@ -29,6 +30,7 @@ _SCENARIOS = ("retrieve-grant", "retrieve-known-es256", "retrieve-first-es256")
 @dataclass(frozen=True)
 class Count:
     scenario: str
+    connections: int
     per_request: int
     functions: list[tuple[str, float]]
     """Those that took most, each with its share; what it called is not in it."""
@@ -42,10 +44,11 @@ class Instructions:
         return [asdict(count) for count in self.counts]
 
     def markdown(self) -> str:
-        lines = [f"| Instructions, {_COUNTED} requests over one connection | a request |", "|---|--:|"]
-        lines += [f"| {count.scenario} | {count.per_request:,} |" for count in self.counts]
+        lines = [f"| Instructions, {_COUNTED} requests | connections | a request |", "|---|--:|--:|"]
+        lines += [f"| {count.scenario} | {count.connections} | {count.per_request:,} |" for count in self.counts]
         for count in self.counts:
-            lines += ["", f"| Share | Function, in {count.scenario} |", "|--:|---|"]
+            called = f"{count.scenario}, {count.connections} connections"
+            lines += ["", f"| Share | Function, in {called} |", "|--:|---|"]
             lines += [f"| {share:.1f} % | `{name}` |" for name, share in count.functions]
         return "\n".join([*lines, ""])
 
@@ -74,10 +77,12 @@ def count(folder: Path, kept: Path, names: Sequence[str] = _SCENARIOS) -> Instru
             _wait(node.url, process)
             counts = []
             for name in names:
-                dump = _dump(by_name[name].requests(vault, node.url), node.url, process.pid, folder)
-                kept.mkdir(parents=True, exist_ok=True)
-                file = Path(shutil.move(dump, kept / f"{name}.callgrind"))
-                counts.append(_read(name, file))
+                for connections in _CONNECTIONS:
+                    requests = by_name[name].requests(vault, node.url)
+                    dump = _dump(requests, node.url, process.pid, folder, connections)
+                    kept.mkdir(parents=True, exist_ok=True)
+                    file = Path(shutil.move(dump, kept / f"{name}-{connections}.callgrind"))
+                    counts.append(_read(name, connections, file))
             return Instructions(counts)
         finally:
             process.kill()
@@ -121,12 +126,12 @@ def _wait(url: str, process: subprocess.Popen) -> None:
         time.sleep(0.2)
 
 
-def _dump(requests: Requests, url: str, pid: int, folder: Path) -> Path:
+def _dump(requests: Requests, url: str, pid: int, folder: Path, connections: int) -> Path:
     """Where callgrind wrote what the requests took."""
     for _ in range(2):
-        _send(url, requests, _WARM_UP)
+        _send(url, requests, _WARM_UP, connections)
     _control(folder, pid, "--instr=on")
-    _send(url, requests, _COUNTED)
+    _send(url, requests, _COUNTED, connections)
     _control(folder, pid, "--instr=off")
     _control(folder, pid, "--dump")
     # It numbers them; the file without a number is for its end.
@@ -140,23 +145,29 @@ def _control(folder: Path, pid: int, option: str) -> None:
     )
 
 
-def _send(url: str, requests: Requests, count: int) -> None:
-    """One after the other, so that each has a commit of its own."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
-    connection.connect()
+def _send(url: str, requests: Requests, count: int, connections: int) -> None:
+    """As many together as there are connections: over one, each has a commit of its own; of many, most share theirs."""
+    opened = [http.client.HTTPConnection(urlsplit(url).netloc, timeout=60) for _ in range(connections)]
     try:
-        for request in requests(range(count)):
-            connection.sock.sendall(request)
-            answer = http.client.HTTPResponse(connection.sock, method="POST")
-            answer.begin()
-            body = answer.read()
-            if answer.status != http.client.OK:
-                raise RuntimeError(f"answered {answer.status}: {body[:300].decode(errors='replace')}")
+        for connection in opened:
+            connection.connect()
+        sent = list(requests(range(count)))
+        for at in range(0, count, connections):
+            together = list(zip(opened, sent[at : at + connections], strict=False))
+            for connection, request in together:
+                connection.sock.sendall(request)
+            for connection, _ in together:
+                answer = http.client.HTTPResponse(connection.sock, method="POST")
+                answer.begin()
+                body = answer.read()
+                if answer.status != http.client.OK:
+                    raise RuntimeError(f"answered {answer.status}: {body[:300].decode(errors='replace')}")
     finally:
-        connection.close()
+        for connection in opened:
+            connection.close()
 
 
-def _read(name: str, dump: Path) -> Count:
+def _read(name: str, connections: int, dump: Path) -> Count:
     printed = subprocess.run(
         ["callgrind_annotate", "--threshold=95", dump], capture_output=True, text=True, check=True
     ).stdout
@@ -173,7 +184,7 @@ def _read(name: str, dump: Path) -> Count:
             total = cost
         else:
             functions.append((_named(what), share))
-    return Count(name, round(total / _COUNTED), functions[:_SHOWN])
+    return Count(name, connections, round(total / _COUNTED), functions[:_SHOWN])
 
 
 def _named(what: str) -> str:

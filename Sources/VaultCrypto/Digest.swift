@@ -3,7 +3,11 @@ import Foundation
 
 package enum Digest {
     /// SHA-256 (FIPS 180-4), 32 bytes.
-    package static func sha256(_ bytes: [UInt8]) -> [UInt8] { SHA256.hash(data: bytes).withUnsafeBytes { Array($0) } }
+    package static func sha256(_ bytes: [UInt8]) -> [UInt8] {
+        var hash = SHA256()
+        bytes.withUnsafeBytes { hash.update(bufferPointer: $0) }
+        return hash.finalize().withUnsafeBytes { Array($0) }
+    }
 
     package static func sha256(_ text: String) -> [UInt8] { sha256(Array(text.utf8)) }
 }

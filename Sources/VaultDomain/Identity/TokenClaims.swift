@@ -140,11 +140,18 @@ package struct TokenClaims: Sendable, Equatable {
     /// A text that can be a key: as it is, or not at all. Blanks at the ends and control characters are what two systems
     /// trim differently, and then two people are one.
     private static func identifier(_ value: JSON?) -> String? {
-        guard let text = value?.string, let first = text.unicodeScalars.first, let last = text.unicodeScalars.last,
+        guard let text = value?.string else { return nil }
+        if isPlain(text), text.utf8.first != 0x20, text.utf8.last != 0x20 { return text }
+        guard let first = text.unicodeScalars.first, let last = text.unicodeScalars.last,
             text.unicodeScalars.count <= identifierLengthMax, !first.properties.isWhitespace,
             !last.properties.isWhitespace, !text.unicodeScalars.contains(where: isControl)
         else { return nil }
         return text
+    }
+
+    /// Whether it is one of 1 to 255 characters of ASCII, none of them a control character: so most are.
+    private static func isPlain(_ text: String) -> Bool {
+        (1...identifierLengthMax).contains(text.utf8.count) && text.utf8.allSatisfy { (0x20...0x7E).contains($0) }
     }
 
     static func isControl(_ scalar: Unicode.Scalar) -> Bool {
@@ -188,8 +195,8 @@ package struct TokenClaims: Sendable, Equatable {
         var seen: Set<[UInt8]> = []
         var values: [String] = []
         for text in texts where !text.isEmpty && seen.insert(Array(text.utf8)).inserted {
-            guard text.unicodeScalars.count <= identifierLengthMax, !text.unicodeScalars.contains(where: isControl)
-            else {
+            let scalars = text.unicodeScalars
+            guard isPlain(text) || scalars.count <= identifierLengthMax && !scalars.contains(where: isControl) else {
                 return nil
             }
             values.append(text)
