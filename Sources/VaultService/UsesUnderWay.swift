@@ -23,6 +23,12 @@ package final class UsesUnderWay: Sendable {
         var counts: [Int: Int] = [:]
         /// Wait for all rounds up to theirs.
         var waiting: [(round: Int, continuation: CheckedContinuation<Void, Never>)] = []
+
+        mutating func free(_ isFree: (Int) -> Bool) -> [CheckedContinuation<Void, Never>] {
+            let freed = waiting.filter { isFree($0.round) }
+            waiting.removeAll { isFree($0.round) }
+            return freed.map(\.continuation)
+        }
     }
 
     private let state = Mutex(State())
@@ -42,23 +48,26 @@ package final class UsesUnderWay: Sendable {
             state.counts[round] = left > 0 ? left : nil
             guard left == 0, !state.waiting.isEmpty else { return [] }
             let oldest = state.counts.keys.min() ?? .max
-            let freed = state.waiting.filter { $0.round < oldest }
-            state.waiting.removeAll { $0.round < oldest }
-            return freed.map(\.continuation)
+            return state.free { $0 < oldest }
         }
         freed.forEach { $0.resume() }
     }
 
-    /// Returns once those that are under way now are answered.
-    package func areAnswered() async {
+    /// Returns once those that are under way now are answered. A client that does not read keeps its answers from leaving: nobody
+    /// waits for it longer than `limit`.
+    package func areAnswered(within limit: Duration = .seconds(Limits.usesUnderWaySecondsMax)) async {
         await withCheckedContinuation { continuation in
-            let isFree = state.withLock { state in
-                guard !state.counts.isEmpty else { return true }
+            let round = state.withLock { state -> Int? in
+                guard !state.counts.isEmpty else { return nil }
+                defer { state.round += 1 }
                 state.waiting.append((round: state.round, continuation: continuation))
-                state.round += 1
-                return false
+                return state.round
             }
-            if isFree { continuation.resume() }
+            guard let round else { return continuation.resume() }
+            Task {
+                try? await Task.sleep(for: limit)
+                state.withLock { state in state.free { $0 == round } }.forEach { $0.resume() }
+            }
         }
     }
 }

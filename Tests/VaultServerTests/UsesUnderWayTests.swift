@@ -52,6 +52,14 @@ struct UsesUnderWayTests {
         await early.value
         withExtendedLifetime(second) {}
     }
+
+    @Test("nobody waits for long for an answer that its client does not take", .timeLimit(.minutes(1)))
+    func stuck() async {
+        let uses = UsesUnderWay()
+        let stuck = uses.begin()
+        await uses.areAnswered(within: .milliseconds(10))
+        withExtendedLifetime(stuck) {}
+    }
 }
 
 private final class Ended: Sendable {

@@ -9,6 +9,7 @@ from http.client import parse_headers
 
 import pytest
 
+from harness.local_http import Answer
 from harness.management import Management
 from harness.signer import RawAnswer
 from harness.swarm import signed
@@ -294,6 +295,22 @@ def test_a_body_that_drips_behind_another_request_has_its_end_and_its_request_wa
     with Pipeline(server) as pipeline:
         pipeline.send(second)
         assert pipeline.answer().status == 200
+
+
+def test_a_client_that_does_not_read_its_answers_keeps_nobody_from_ending_anything(server, world, monkeypatch):
+    large = Answer(200, b"x" * 4_000_000)
+    answered = world.oauth.answer
+    monkeypatch.setattr(world.oauth, "answer", lambda asked: large if asked.path == "/api/echo" else answered(asked))
+    calls = uses(world, *["/sdk/proxy"] * 8)
+    with Pipeline(server) as pipeline:
+        pipeline.send(b"".join(calls))
+        eventually(lambda: len(recorded(world)) > 1, "calls are made although nobody reads", 20)
+        time.sleep(2)
+        assert len(recorded(world)) < len(calls), "some answers are stuck, and what comes behind them waits"
+        began = time.monotonic()
+        [grant] = world.management.items(f"{world.path}/grants")
+        world.management.post(f"{world.path}/grants/{grant['grant_id']}/revoke", {"reason": "done"})
+        assert time.monotonic() - began < 5
 
 
 # Ends
