@@ -31,6 +31,9 @@ class Database(Protocol):
     def settle(self) -> None:
         """Has done now what it would do by itself within a minute."""
 
+    def transactions(self) -> int:
+        """Begun by a database server so far, as far as they write; those within others included."""
+
 
 class SQLite:
     name = "SQLite"
@@ -51,6 +54,9 @@ class SQLite:
 
     def settle(self) -> None:
         pass
+
+    def transactions(self) -> int:
+        return 0
 
 
 class PostgreSQL:
@@ -89,6 +95,11 @@ class PostgreSQL:
         """Statistics, without which it takes tables for empty."""
         with self._cluster.administrator(self._nodes.storage.url) as connection:
             connection.execute("ANALYZE")
+
+    def transactions(self) -> int:
+        with self._cluster.administrator(self._nodes.storage.url) as connection:
+            [number] = connection.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchone()
+        return number
 
 
 class _BenchCluster(Cluster):

@@ -80,6 +80,9 @@ class Installation:
     def database(self) -> Sequence[int]:
         return self._database.processes
 
+    def transactions(self) -> int:
+        return self._database.transactions()
+
     def start(self) -> None:
         first, *others = self.nodes
         started = time.monotonic()

@@ -66,6 +66,7 @@ def _table(findings: Findings) -> str:
         "p99 ms",
         "CPU µs/req",
         "database CPU µs/req",
+        "req/commit",
         "RSS MB",
     ]
     lines = [f"| {' | '.join(names)} |", "|---|---|" + "--:|" * (len(names) - 2)]
@@ -88,7 +89,7 @@ def _cells(result: Result, findings: Findings) -> Iterator[str]:
     yield str(result.connections)
     if result.problem:
         yield f"invalid: {result.problem}"
-        yield from ["–"] * 6
+        yield from ["–"] * 7
         return
     yield f"{result.per_second:,.0f}"
     yield f"{result.per_second / bare.per_second:.2g}" if bare else "–"
@@ -96,6 +97,7 @@ def _cells(result: Result, findings: Findings) -> Iterator[str]:
     yield f"{result.p99_ms:.2f}"
     yield f"{result.cpu_us:,.0f}"
     yield "–" if result.database_cpu_us is None else f"{result.database_cpu_us:,.0f}"
+    yield "–" if result.per_commit is None else f"{result.per_commit:.1f}"
     yield f"{result.resident_mb:.0f}"
 
 

@@ -36,6 +36,8 @@ class Result:
     """CPU time of the subject's own processes, a request."""
     database_cpu_us: float | None
     """That of the database server."""
+    per_commit: float | None
+    """Requests that share a commit of the database server."""
     resident_mb: float
     """Of the largest process of its own, after the load."""
     problem: str | None = None
@@ -125,9 +127,12 @@ _EXHAUSTED = "all requests were used before the time was up"
 
 def _measured(subject: Subject, case: Case, aims: Sequence[Aim]) -> Result:
     own, database = cpu_seconds(subject.own), cpu_seconds(subject.database)
+    transactions = subject.transactions()
     loads = fire(aims, case.seconds)
     own, database = cpu_seconds(subject.own) - own, cpu_seconds(subject.database) - database
     requests = max(1, sum(load.requests for load in loads))
+    # A request that writes is a transaction within the one that is committed.
+    commits = subject.transactions() - transactions - requests
     return Result(
         scenario=case.scenario,
         engine=case.engine,
@@ -140,6 +145,7 @@ def _measured(subject: Subject, case: Case, aims: Sequence[Aim]) -> Result:
         p99_ms=max(load.p99_ms for load in loads),
         cpu_us=own / requests * 1e6,
         database_cpu_us=database / requests * 1e6 if subject.database else None,
+        per_commit=requests / commits if commits > 0 else None,
         resident_mb=resident_megabytes(subject.own),
         problem=_problem(loads),
     )

@@ -34,6 +34,9 @@ class Subject(Protocol):
     def database(self) -> Sequence[int]:
         """Those of a database server that works for it."""
 
+    def transactions(self) -> int:
+        """So many that write has the database server begun, those within others included; nothing counts where there is none."""
+
 
 class Peer:
     """A server of one address, started by `with`."""
@@ -56,6 +59,9 @@ class Peer:
     @property
     def own(self) -> Sequence[int]:
         return tree(self._process.pid)
+
+    def transactions(self) -> int:
+        return 0
 
     def start(self, command: Sequence[str | Path], ready: str | None = None, **options: object) -> None:
         """`ready`: the path that answers once it serves."""

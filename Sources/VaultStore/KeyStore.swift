@@ -69,6 +69,12 @@ package struct KeyStore: Sendable {
                 "INSERT INTO audit_anchors (chain, sequence, hash) SELECT 'installation', sequence, hash FROM audit_anchor",
                 "DROP TABLE audit_anchor",
             ]),
+        Schema.Migration(
+            name: "keys-0006",
+            statements: [
+                // Each start looks for a few among as many keys as there are users.
+                "CREATE INDEX data_keys_by_purpose ON data_keys (purpose, created_at)"
+            ]),
     ]
 
     /// Opens or creates the store and proves that the master key fits.

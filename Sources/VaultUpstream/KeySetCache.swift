@@ -246,9 +246,10 @@ package struct TokenVerifier: Sendable {
         let key = VerifiedTokens.Key(token: compact, jwksURI: jwksURI)
         do {
             // Only what was a token once is known, so that what is none still causes no fetch.
-            let token = keySets.verified.isKnown(key) ? nil : try JSONWebSignature(compact: compact)
+            let known = keySets.verified.entry(key)
+            let token = known == nil ? try JSONWebSignature(compact: compact) : nil
             let believed = try await keySets.keys(for: jwksURI, now: now)
-            if let claims = keySets.verified.claims(key, keySetVersion: believed.version, now: now) { return claims }
+            if let claims = known?.claims(by: believed, now: now) { return claims }
             let read = try token ?? JSONWebSignature(compact: compact)
             if let claims = try claims(of: read, key, by: believed, now: now) { return claims }
             // The issuer may have a key that we have not seen yet.
@@ -271,7 +272,7 @@ package struct TokenVerifier: Sendable {
         } catch .unknownKey {
             return nil
         }
-        keySets.verified.note(token.claims, for: key, keySetVersion: believed.version, now: now)
+        keySets.verified.note(token.claims, for: key, by: believed, now: now)
         return token.claims
     }
 }

@@ -8,20 +8,25 @@ import VaultDomain
 ///
 /// An entry counts only with the very key set that verified it, and not after the token's end.
 final class VerifiedTokens: Sendable {
+    /// The whole token, and whose keys are to verify it.
     struct Key: Hashable {
-        let digest: [UInt8]
-        let jwksURI: WebAddress
+        private let digest: [UInt8]
 
         init(token: String, jwksURI: WebAddress) {
-            digest = Digest.sha256(Array(token.utf8))
-            self.jwksURI = jwksURI
+            // No address holds a line break.
+            digest = Digest.sha256("\(jwksURI)\n\(token)")
         }
     }
 
-    private struct Entry {
-        let claims: JSONObject
-        let keySetVersion: UInt64
-        let expiresAt: Instant
+    struct Entry {
+        fileprivate let claims: JSONObject
+        fileprivate let keySetVersion: UInt64
+        fileprivate let expiresAt: Instant
+
+        /// What the token says, if it can be taken for verified by this set.
+        func claims(by believed: KeySetCache.Believed, now: Instant) -> JSONObject? {
+            believed.version == keySetVersion && now < expiresAt ? claims : nil
+        }
     }
 
     /// Two halves: when the newer one is full, the older one goes. What is used stays.
@@ -36,25 +41,19 @@ final class VerifiedTokens: Sendable {
 
     private let state = Mutex(State())
 
-    func isKnown(_ key: Key) -> Bool { state.withLock { $0.newer[key] != nil || $0.older[key] != nil } }
-
-    func claims(_ key: Key, keySetVersion: UInt64, now: Instant) -> JSONObject? {
+    func entry(_ key: Key) -> Entry? {
         state.withLock { state in
-            guard let entry = state.newer[key] ?? state.older[key] else { return nil }
-            guard entry.keySetVersion == keySetVersion, now < entry.expiresAt else {
-                state.newer[key] = nil
-                state.older[key] = nil
-                return nil
-            }
-            if state.newer[key] == nil { Self.insert(entry, for: key, into: &state) }
-            return entry.claims
+            if let entry = state.newer[key] { return entry }
+            guard let entry = state.older[key] else { return nil }
+            Self.insert(entry, for: key, into: &state)
+            return entry
         }
     }
 
-    func note(_ claims: JSONObject, for key: Key, keySetVersion: UInt64, now: Instant) {
+    func note(_ claims: JSONObject, for key: Key, by believed: KeySetCache.Believed, now: Instant) {
         let end = claims["exp"]?.number?.double.map { Instant(seconds: Int64(min(max($0, 0), 1e11))) }
         let limit = now.adding(seconds: Self.secondsMax)
-        let entry = Entry(claims: claims, keySetVersion: keySetVersion, expiresAt: min(end ?? limit, limit))
+        let entry = Entry(claims: claims, keySetVersion: believed.version, expiresAt: min(end ?? limit, limit))
         state.withLock { Self.insert(entry, for: key, into: &$0) }
     }
 
