@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .goals import goals
 from .instructions import Instructions
+from .model import costs
 from .runs import Result
 from .scenarios import SCENARIOS
 from .suite import BARE, Findings
@@ -17,7 +18,9 @@ _TITLES |= {"barbican": "barbican 23, read a stored secret", "contextforge": "Co
 
 
 def markdown(findings: Findings, instructions: Instructions | None) -> str:
-    parts = [_facts(findings), _table(findings), *(f"{note}\n" for note in findings.notes), _goals(findings)]
+    fitted = costs(findings.results)
+    notes = [*findings.notes, *([fitted] if fitted else [])]
+    parts = [_facts(findings), _table(findings), *(f"{note}\n" for note in notes), _goals(findings)]
     if instructions:
         parts.append(instructions.markdown())
     return "\n".join(parts)

@@ -186,6 +186,9 @@ enum PostgresLocks {
         return "SELECT " + (["pg_advisory_xact_lock_shared(\(space), 0)"] + locks).joined(separator: ", ")
     }
 
+    /// Whether nobody has anything.
+    static func tryEverything(space: Int32) -> String { "SELECT pg_try_advisory_xact_lock(\(space), 0) AS taken" }
+
     static func key(_ id: AppID) -> Int32 { key(id.text) }
 
     /// Of a whole session and not of a transaction.

@@ -160,10 +160,20 @@ struct PostgresEngine: Engine {
         -> Result
     {
         try writeAtLength { transaction in
+            try requireLocks()
             if let schema { try transaction.execute("CREATE SCHEMA IF NOT EXISTS \(schema)") }
             let own = schema == nil ? [PostgresRecordMemory.migration] : []
             try Schema.apply(migrations + own, in: transaction, translate: PostgresDialect.definition)
             return try body(transaction)
+        }
+    }
+
+    /// Asked by another connection while this transaction has everything for itself. What speaks PostgreSQL's protocol may take
+    /// such locks and hold nobody off, and then each node would decide beside the others.
+    private func requireLocks() throws {
+        let other = try connections.use { try $0.firstRow(PostgresLocks.tryEverything(space: lockSpace), []) }
+        guard try other?.bool("taken") == false else {
+            throw StoreError.unavailable("PostgreSQL: its advisory locks hold nobody off")
         }
     }
 

@@ -383,6 +383,20 @@ def test_an_address_that_is_none_is_refused_without_its_secret(new_server, url):
     assert "hunter2" not in refused.stdout + refused.stderr
 
 
+def test_a_database_whose_advisory_locks_hold_nobody_off_is_none_to_work_on(new_server, cluster):
+    """Some take them and lock nothing, although they speak PostgreSQL's protocol."""
+    new_server.database.change("CREATE SCHEMA stubs")
+    new_server.database.change(
+        "CREATE FUNCTION stubs.pg_advisory_xact_lock(integer, integer) RETURNS void LANGUAGE sql AS 'SELECT'"
+    )
+    path = "-csearch_path=public,stubs,pg_catalog"
+    stubbed = cluster.url(database_name(new_server.storage.url), options=path)
+    assert "advisory locks" in ended_start(new_server, SALLYPORT_DATABASE=stubbed).stderr
+    assert new_server.database.tables() == []
+    new_server.start()
+    assert new_server.stop() == 0
+
+
 def test_a_command_without_an_installation_says_so_and_makes_none(new_server):
     missing = new_server.run("audit", "verify", "--data-dir", str(new_server.data))
     assert missing.returncode == 1 and "no installation" in missing.stderr
