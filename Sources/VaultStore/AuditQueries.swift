@@ -30,7 +30,7 @@ package struct AuditRecord: Sendable {
         position = try row.integer("position")
         chain = AuditChain(name: try row.text("chain"))
         sequence = try row.integer("sequence")
-        record = try row.object("record")
+        record = try row.object("record", comesAgain: false)
         hash = try row.blob("hash")
     }
 }
@@ -436,7 +436,7 @@ extension Transaction {
 
     package func openUses(startedBefore limit: Instant) throws -> [(id: AuditEventID, entry: JSONObject)] {
         try rows("SELECT id, entry FROM open_uses WHERE created_at < ?1 ORDER BY created_at, id", limit).map {
-            (id: try $0.id("id"), entry: try $0.object("entry"))
+            (id: try $0.id("id"), entry: try $0.object("entry", comesAgain: false))
         }
     }
 }

@@ -42,7 +42,7 @@ package struct DeliveryRecord: Sendable {
         eventAt = try row.optionalInstant("event_at")
         receivedAt = try row.instant("received_at")
         replayedAt = try row.optionalInstant("replayed_at")
-        source = try row.optionalJSON("source")?.object
+        source = try row.optionalJSON("source", comesAgain: false)?.object
     }
 }
 

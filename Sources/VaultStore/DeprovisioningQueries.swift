@@ -36,12 +36,12 @@ package struct DeprovisioningRecord: Sendable {
     init(_ row: Row) throws {
         id = try row.id("id")
         userID = try row.id("user_id")
-        facts = try row.object("facts")
+        facts = try row.object("facts", comesAgain: false)
         dataKeyID = try row.optionalID("data_key_id")
         keyDestroyedAt = try row.optionalInstant("key_destroyed_at")
         createdAt = try row.instant("created_at")
         version = try row.integer("version")
-        statement = try row.optionalJSON("statement")?.object
+        statement = try row.optionalJSON("statement", comesAgain: false)?.object
         receipt = try row.optionalText("receipt")
     }
 }

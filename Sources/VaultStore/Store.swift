@@ -254,13 +254,18 @@ package struct Row: Sendable {
         return choice
     }
 
-    package func optionalJSON(_ column: String) throws -> JSON? {
+    /// - Parameter comesAgain: whether the same text is read at many uses, so that what it says is worth keeping.
+    package func optionalJSON(_ column: String, comesAgain: Bool = true) throws -> JSON? {
         guard let text = try optionalText(column) else { return nil }
-        do { return try ParsedDocuments.json(text) } catch { throw StoreError.corrupt(column) }
+        do { return comesAgain ? try ParsedDocuments.json(text) : try JSON(parsing: text) } catch {
+            throw StoreError.corrupt(column)
+        }
     }
 
-    package func object(_ column: String) throws -> JSONObject {
-        guard let object = try optionalJSON(column)?.object else { throw StoreError.corrupt(column) }
+    package func object(_ column: String, comesAgain: Bool = true) throws -> JSONObject {
+        guard let object = try optionalJSON(column, comesAgain: comesAgain)?.object else {
+            throw StoreError.corrupt(column)
+        }
         return object
     }
 
