@@ -35,7 +35,7 @@ class Subject(Protocol):
         """Those of a database server that works for it."""
 
     def transactions(self) -> int:
-        """So many that write has the database server begun, those within others included; nothing counts where there is none."""
+        """That write, begun by the database server so far, those within others included; 0 where there is no such server."""
 
 
 class Peer:
