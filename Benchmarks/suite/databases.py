@@ -32,7 +32,7 @@ class Database(Protocol):
         """Has done now what it would do by itself within a minute."""
 
     def transactions(self) -> int:
-        """That write, begun by a database server so far, those within others included; 0 where there is none."""
+        """That write, begun by a database server so far; 0 where there is none."""
 
 
 class SQLite:

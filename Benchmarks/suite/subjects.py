@@ -35,7 +35,7 @@ class Subject(Protocol):
         """Those of a database server that works for it."""
 
     def transactions(self) -> int:
-        """That write, begun by the database server so far, those within others included; 0 where there is no such server."""
+        """That write, begun by the database server so far; 0 where there is no such server."""
 
 
 class Peer:

@@ -146,7 +146,6 @@ extension Vault {
 
     private func forgetExpired(at time: Instant) async throws {
         try await write { transaction in
-            try transaction.deleteExpiredNonces(now: time)
             try transaction.settleRateCounters(now: time, tolerance: Limits.clockToleranceSeconds)
             try transaction.deleteExpiredConnectRows(now: time)
             try transaction.deleteExpiredSignInRows(now: time)
@@ -156,8 +155,15 @@ extension Vault {
             try transaction.deleteIgnoredDeliveries(
                 receivedBefore: time.adding(seconds: -Limits.ignoredDeliveryLifeSeconds))
         }
-        while try await write({ try $0.deleteOldRateUses(now: time, limit: Limits.rateUsesForgottenAtOnce) })
-            == Limits.rateUsesForgottenAtOnce
+        // A part at a time: there may be millions, and nobody's commit is to wait for all of them.
+        var place: NoncePlace? = .start
+        while let next = place {
+            place = try await write {
+                try $0.deleteExpiredNonces(after: next, limit: Limits.rowsForgottenAtOnce, now: time)
+            }
+        }
+        while try await write({ try $0.deleteOldRateUses(now: time, limit: Limits.rowsForgottenAtOnce) })
+            == Limits.rowsForgottenAtOnce
         {}
     }
 }

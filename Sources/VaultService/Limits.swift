@@ -15,7 +15,7 @@ package enum Limits {
     /// Twice the window, so that no nonce can be forgotten while its timestamp is still accepted.
     package static let nonceLifeSeconds: Int64 = 600
     /// Rows of one transaction of housekeeping: no other write waits long for it.
-    static let rateUsesForgottenAtOnce = 5000
+    static let rowsForgottenAtOnce = 5000
     /// How long whoever ended something waits for the answers to uses of before.
     static let usesUnderWaySecondsMax: Int64 = 1
     /// Between two checkpoints of a chain that grows.

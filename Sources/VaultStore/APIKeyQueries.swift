@@ -53,6 +53,15 @@ package struct APIKeyRecord: Sendable {
     }
 }
 
+/// Where a nonce is among all that are kept.
+package struct NoncePlace: Sendable {
+    /// Before the first.
+    package static let start = NoncePlace(keyID: "", nonce: "")
+
+    fileprivate let keyID: String
+    fileprivate let nonce: String
+}
+
 extension Transaction {
     package func insertKey(_ key: APIKeyRecord, digest: [UInt8]) throws {
         try execute(
@@ -95,19 +104,38 @@ extension Transaction {
 
     /// Whether the nonce is new for the key; it then counts as seen until `expiresAt`. None is new for a key that is gone.
     package func insertNonce(_ nonce: String, keyID: APIKeyID, expiresAt: Instant) throws -> Bool {
-        try execute(
+        try post(
             """
             INSERT INTO request_nonces (key_id, nonce, expires_at) SELECT id, ?2, ?3 FROM api_keys WHERE id = ?1
             ON CONFLICT (key_id, nonce) DO NOTHING
-            """, keyID, nonce, expiresAt) == 1
+            """, changesOneRow: true, keyID, nonce, expiresAt)
     }
 
     package func hasKey(_ id: APIKeyID) throws -> Bool {
         try row("SELECT 1 AS found FROM api_keys WHERE id = ?1", id) != nil
     }
 
-    package func deleteExpiredNonces(now: Instant) throws {
-        try execute("DELETE FROM request_nonces WHERE expires_at < ?1", now)
+    /// Deletes what has expired among the next `limit` nonces after a place; where these end, or `nil` when they are the last. There
+    /// is no index by their end: each use would have to keep it.
+    package func deleteExpiredNonces(after place: NoncePlace, limit: Int, now: Instant) throws -> NoncePlace? {
+        let end = try row(
+            """
+            SELECT key_id, nonce FROM request_nonces WHERE (key_id, nonce) > (?1, ?2)
+            ORDER BY key_id, nonce LIMIT 1 OFFSET ?3
+            """, place.keyID, place.nonce, limit - 1
+        ).map { NoncePlace(keyID: try $0.text("key_id"), nonce: try $0.text("nonce")) }
+        guard let end else {
+            try execute(
+                "DELETE FROM request_nonces WHERE (key_id, nonce) > (?1, ?2) AND expires_at < ?3", place.keyID,
+                place.nonce, now)
+            return nil
+        }
+        try execute(
+            """
+            DELETE FROM request_nonces WHERE (key_id, nonce) > (?1, ?2) AND (key_id, nonce) <= (?3, ?4)
+                AND expires_at < ?5
+            """, place.keyID, place.nonce, end.keyID, end.nonce, now)
+        return end
     }
 
     package func actor(appID: AppID, caller: String, callerType: String) throws -> ActorID? {

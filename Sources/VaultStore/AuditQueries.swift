@@ -121,7 +121,7 @@ extension Transaction {
     }
 
     private func write(_ ends: AuditEnds, key: DigestKey) throws {
-        try execute(
+        try post(
             """
             INSERT INTO audit_heads (chain, sequence, hash, start_sequence, start_hash, retention_days, mac)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
@@ -194,7 +194,7 @@ extension Transaction {
         let sequence = previous.sequence + 1
         let record = JSON.object(entry.json).text
         let hash = AuditChain.hash(previous: previous.hash, sequence: sequence, record: record)
-        try execute(
+        try post(
             """
             INSERT INTO audit_records (chain, sequence, id, occurred_at, app_id, event, decision, provider_id, user_id,
                 grant_id, request_id, trace_id, record, hash)

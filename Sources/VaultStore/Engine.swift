@@ -72,6 +72,10 @@ extension Engine {
 /// Thrown by a job that wants to change what lies outside its scope: it is run again with everything.
 struct ScopeExceeded: Error {}
 
+/// A job of a batch failed after it had changed something, and there was no savepoint to go back to; or an answer was not what it
+/// was taken for. The batch is run again, with savepoints and every answer waited for.
+struct JobHasToBeUndone: Error {}
+
 /// One caller's transaction, waiting for the commit that carries it.
 protocol PendingCommit: Sendable {
     var scope: WriteScope { get }

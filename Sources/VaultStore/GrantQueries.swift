@@ -249,7 +249,7 @@ extension Transaction {
 
     static let touchGrantStatement = "UPDATE grants SET last_used_at = ?2 WHERE id = ?1"
 
-    package func touchGrant(_ id: GrantID, now: Instant) throws { try execute(Self.touchGrantStatement, id, now) }
+    package func touchGrant(_ id: GrantID, now: Instant) throws { try post(Self.touchGrantStatement, id, now) }
 
     package func setScopeMismatch(_ id: GrantID, _ isMismatched: Bool) throws {
         try execute("UPDATE grants SET scope_mismatch = ?2 WHERE id = ?1", id, isMismatched)

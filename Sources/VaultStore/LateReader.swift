@@ -40,6 +40,9 @@ final class LateReader<Pool: ReaderPool>: StatementRunner {
     func rows(_ sql: String, _ arguments: [SQLValue]) throws -> [Row] { try reader().rows(sql, arguments) }
     func firstRow(_ sql: String, _ arguments: [SQLValue]) throws -> Row? { try reader().firstRow(sql, arguments) }
     func execute(_ sql: String, _ arguments: [SQLValue]) throws -> Int { try reader().execute(sql, arguments) }
+    func post(_ sql: String, _ arguments: [SQLValue], changesOneRow: Bool) throws -> Bool {
+        try reader().post(sql, arguments, changesOneRow: changesOneRow)
+    }
     func savepoint(_ body: () throws -> Void) throws { try reader().savepoint(body) }
     func pages(of table: String, rows: Int, _ body: ([Row]) throws -> Void) throws {
         try reader().pages(of: table, rows: rows, body)

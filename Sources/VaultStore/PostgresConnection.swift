@@ -9,8 +9,13 @@ final class PostgresConnection: StatementRunner, Sendable {
     private struct Turn {
         var memory: PostgresRecordMemory?
         var hasChanged = false
-        /// Of the job that runs, once it has asked for them.
+        /// Of the job that runs or, unless it is careful, of the transaction.
         var records: RecordMemory?
+        /// Whether answers are waited for that hardly ever say anything, and jobs can be undone one by one.
+        var isCareful = true
+        /// Statements that may have changed something.
+        var changes = 0
+        var hasToBeUndone = false
     }
 
     private let turn = Mutex(Turn())
@@ -39,8 +44,8 @@ final class PostgresConnection: StatementRunner, Sendable {
     /// For a change of the schema, which takes as long as it takes.
     func liftDeadlines() throws { try session.withLock { try $0.liftDeadlines() } }
 
-    /// What is remembered, unless this transaction has changed something already. Each job asks the database anew, and not before
-    /// it wants to know: somebody who takes no locks of ours may have changed something while it waited.
+    /// What is remembered, unless this transaction has changed something already. It is asked for once the locks are there, and by
+    /// jobs that wait for their answers each anew: somebody who takes no locks of ours may have changed something meanwhile.
     func memory() throws -> RecordMemory.View? {
         let turn = turn.withLock { $0 }
         guard let memory = turn.memory, !turn.hasChanged else { return nil }
@@ -52,7 +57,11 @@ final class PostgresConnection: StatementRunner, Sendable {
     }
 
     /// A transaction that has `memory` begins.
-    func startTurn(_ memory: PostgresRecordMemory?) { turn.withLock { $0 = Turn(memory: memory) } }
+    ///
+    /// - Parameter isCareful: whether each job can be undone by itself, for which every answer is waited for.
+    func startTurn(_ memory: PostgresRecordMemory?, isCareful: Bool) {
+        turn.withLock { $0 = Turn(memory: memory, isCareful: isCareful) }
+    }
 
     /// Whether it has changed what uses are decided by.
     func endTurn() -> Bool {
@@ -63,7 +72,11 @@ final class PostgresConnection: StatementRunner, Sendable {
     }
 
     private func noteChange(by sql: String) {
-        if !RecordMemory.isUnaffected(by: sql) { turn.withLock { $0.hasChanged = true } }
+        let changesRecords = !RecordMemory.isUnaffected(by: sql)
+        turn.withLock { turn in
+            turn.changes += 1
+            if changesRecords { turn.hasChanged = true }
+        }
     }
 
     // MARK: Statements
@@ -85,6 +98,13 @@ final class PostgresConnection: StatementRunner, Sendable {
         let changed = try run(sql, arguments).changed
         if changed > 0 { noteChange(by: sql) }
         return changed
+    }
+
+    func post(_ sql: String, _ arguments: [SQLValue], changesOneRow: Bool) throws -> Bool {
+        guard !turn.withLock(\.isCareful) else { return try execute(sql, arguments) == 1 }
+        noteChange(by: sql)
+        try session.withLock { try $0.post(sql, arguments, changesOneRow: changesOneRow) }
+        return true
     }
 
     // MARK: Whole databases
@@ -125,6 +145,14 @@ final class PostgresConnection: StatementRunner, Sendable {
     /// A savepoint costs no round trip of its own. Each has its own name: what cannot be released is not rolled back to by
     /// whoever comes next, which would undo a job that was told that it is done.
     func savepoint(_ body: () throws -> Void) throws {
+        let before = turn.withLock { $0 }
+        guard before.isCareful else {
+            do { try body() } catch {
+                turn.withLock { $0.hasToBeUndone = $0.hasToBeUndone || $0.changes != before.changes }
+                throw error
+            }
+            return
+        }
         turn.withLock { $0.records = nil }
         let name = "job\(savepoints.wrappingAdd(1, ordering: .relaxed).newValue)"
         try queue("SAVEPOINT \(name)")
@@ -156,15 +184,33 @@ final class PostgresConnection: StatementRunner, Sendable {
 
     /// Begins a transaction that has `scope` for itself among all nodes. Waits for those who have it.
     func begin(_ scopes: Set<WriteScope>, lockSpace: Int32) throws {
-        session.withLock { $0.forgetHoldUps() }
+        session.withLock { $0.forgetFailures() }
         try queue("BEGIN ISOLATION LEVEL READ COMMITTED")
-        _ = try run(PostgresLocks.statement(scopes, space: lockSpace))
+        try queue(PostgresLocks.statement(scopes, space: lockSpace))
+        // What jobs are decided by that are undone together is asked for along with the locks.
+        if turn.withLock(\.isCareful) { try settle() } else { _ = try memory() }
+    }
+
+    /// Throws where the next jobs would wait for what this one has waited for, each as long and all for each other, and where all of
+    /// them have to be run again.
+    func requireWhole() throws {
+        guard !isHeldUp else { throw StoreError.unavailable("PostgreSQL: held up by somebody") }
+        let turn = turn.withLock { $0 }
+        if !turn.isCareful, turn.hasToBeUndone || session.withLock({ $0.hasFailed && !$0.isBroken }) {
+            throw JobHasToBeUndone()
+        }
     }
 
     func commit() throws {
-        // A transaction that failed is rolled back by it, and says so.
-        guard try run("COMMIT").tag == "COMMIT" else {
-            throw StoreError.unavailable("PostgreSQL: nothing was committed")
+        do {
+            if session.withLock({ $0.owesRow }) { try settle() }
+            // A transaction that failed is rolled back by it, and says so.
+            guard try run("COMMIT").tag == "COMMIT" else {
+                throw StoreError.unavailable("PostgreSQL: nothing was committed")
+            }
+        } catch {
+            try requireWhole()
+            throw error
         }
     }
 

@@ -27,15 +27,16 @@ struct PostgresEngine: Engine {
         writers = (1...Self.writersCount).map { number in
             CommitQueue(label: "sallyport.store.writer-\(number)") { batch in
                 try connections.use { connection in
-                    try Self.writing(Set(batch.map(\.scope)), on: connection, memory, lockSpace: lockSpace) { heads in
-                        for job in batch {
-                            job.run(by: connection, heads: heads)
-                            // The next ones would wait for the same, each as long, and all of them for each other.
-                            guard !connection.isHeldUp else {
-                                throw StoreError.unavailable("PostgreSQL: held up by somebody")
+                    func commit(isCareful: Bool) throws {
+                        let scopes = Set(batch.map(\.scope))
+                        try Self.writing(scopes, on: connection, memory, lockSpace: lockSpace, isCareful: isCareful) {
+                            for job in batch {
+                                job.run(by: connection, heads: $0)
+                                try connection.requireWhole()
                             }
                         }
                     }
+                    do { try commit(isCareful: false) } catch is JobHasToBeUndone { try commit(isCareful: true) }
                 }
             }
         }
@@ -82,13 +83,13 @@ struct PostgresEngine: Engine {
     /// A transaction that has the scopes for itself.
     private static func writing<Result>(
         _ scopes: Set<WriteScope>, on connection: PostgresConnection, _ memory: PostgresRecordMemory?, lockSpace: Int32,
-        _ body: (PendingHeads) throws -> Result
+        isCareful: Bool, _ body: (PendingHeads) throws -> Result
     ) throws -> Result {
         do {
-            try connection.begin(scopes, lockSpace: lockSpace)
-            connection.startTurn(memory)
+            connection.startTurn(memory, isCareful: isCareful)
             // Readers may have kept what they saw before the commit.
             defer { if connection.endTurn() { memory?.forgetAll() } }
+            try connection.begin(scopes, lockSpace: lockSpace)
             let heads = PendingHeads()
             let result = try body(heads)
             try Transaction(statements: connection, scope: .everything, heads: heads).writeHeads()
@@ -136,7 +137,7 @@ struct PostgresEngine: Engine {
     private func writeNow<Result>(
         on connection: PostgresConnection, _ memory: PostgresRecordMemory?, _ body: (Transaction) throws -> Result
     ) throws -> Result {
-        try Self.writing([.everything], on: connection, memory, lockSpace: lockSpace) {
+        try Self.writing([.everything], on: connection, memory, lockSpace: lockSpace, isCareful: true) {
             try body(Transaction(statements: connection, scope: .everything, heads: $0))
         }
     }

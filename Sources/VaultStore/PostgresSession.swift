@@ -24,6 +24,8 @@ struct PostgresSession: ~Copyable {
     private enum Expected {
         case preparation(StatementKey)
         case answer
+        /// Of a statement that was posted.
+        case change(ofOneRow: Bool)
         case sync
     }
 
@@ -35,6 +37,8 @@ struct PostgresSession: ~Copyable {
     private(set) var isBroken = false
     /// Whether a statement of the transaction took, or waited for somebody else's lock, as long as it may.
     private(set) var isHeldUp = false
+    /// Whether a statement of the transaction failed in another way, or did not change the one row that it had to.
+    private(set) var hasFailed = false
 
     /// How long the server may take for one answer. It ends statements by itself somewhat earlier.
     private var answerSecondsMax = 10
@@ -130,6 +134,18 @@ struct PostgresSession: ~Copyable {
         try send(sql, arguments, areTypesInferred: true)
     }
 
+    /// The same with arguments. What goes wrong is thrown where an answer is waited for.
+    ///
+    /// - Parameter changesOneRow: whether it is an error that it does not.
+    mutating func post(_ sql: String, _ arguments: [SQLValue], changesOneRow: Bool) throws {
+        try send(sql, arguments, expecting: .change(ofOneRow: changesOneRow))
+    }
+
+    /// Whether a statement without an answer yet has to change one row. A commit that is sent along would not mind.
+    var owesRow: Bool {
+        expected.contains { if case .change(ofOneRow: true) = $0 { true } else { false } }
+    }
+
     /// Runs a statement, after those that were queued.
     mutating func run(_ sql: String, _ arguments: [SQLValue]) throws -> Answer {
         try send(sql, arguments)
@@ -153,7 +169,9 @@ struct PostgresSession: ~Copyable {
         }
     }
 
-    private mutating func send(_ sql: String, _ arguments: [SQLValue], areTypesInferred: Bool = false) throws {
+    private mutating func send(
+        _ sql: String, _ arguments: [SQLValue], areTypesInferred: Bool = false, expecting: Expected = .answer
+    ) throws {
         guard !isBroken else { throw lost() }
         let key = StatementKey(sql: sql, types: areTypesInferred ? [] : arguments.map(Self.type))
         let name: String
@@ -172,10 +190,12 @@ struct PostgresSession: ~Copyable {
             expected.append(.preparation(key))
             statements[key] = name
         }
-        try dispatch(sql, name: name, arguments)
+        try dispatch(sql, name: name, arguments, expecting: expecting)
     }
 
-    private mutating func dispatch(_ sql: String, name: String?, _ arguments: [SQLValue]) throws {
+    private mutating func dispatch(
+        _ sql: String, name: String?, _ arguments: [SQLValue], expecting: Expected = .answer
+    ) throws {
         var bytes: [UInt8] = []
         var lengths: [Int32] = []
         for argument in arguments {
@@ -204,7 +224,7 @@ struct PostgresSession: ~Copyable {
             return PQsendQueryPrepared(pointer, name, Int32(values.count), values, lengths, formats, 1)
         }
         guard isSent == 1 else { throw lost() }
-        expected.append(.answer)
+        expected.append(expecting)
     }
 
     /// Sends what is queued, reads every answer, and returns the last one; throws the first error among them.
@@ -228,11 +248,17 @@ struct PostgresSession: ~Copyable {
             }
             switch status {
             case PGRES_COMMAND_OK, PGRES_TUPLES_OK:
-                if case .answer = item, failure == nil { answer = try Self.answer(result) }
+                switch item {
+                case .answer where failure == nil: answer = try Self.answer(result)
+                case .change(ofOneRow: true) where Self.changed(result) != 1:
+                    hasFailed = true
+                    failure = failure ?? .unavailable("PostgreSQL: a statement did not change its row")
+                default: break
+                }
             case PGRES_FATAL_ERROR, PGRES_PIPELINE_ABORTED:
                 if case .preparation(let key) = item { statements[key] = nil }
                 let found = Self.error(of: result)
-                if found.isHeldUp { isHeldUp = true }
+                if found.isHeldUp { isHeldUp = true } else { hasFailed = true }
                 if status == PGRES_FATAL_ERROR, failure == nil { failure = found.error }
                 if found.endsSession || PQstatus(pointer) != CONNECTION_OK { throw lost(failure) }
             default: throw lost(failure)
@@ -264,7 +290,10 @@ struct PostgresSession: ~Copyable {
     mutating func giveUp() { isBroken = true }
 
     /// A transaction begins.
-    mutating func forgetHoldUps() { isHeldUp = false }
+    mutating func forgetFailures() {
+        isHeldUp = false
+        hasFailed = false
+    }
 
     /// Gives the session up: what was sent may have happened or not.
     private mutating func lost(_ failure: StoreError? = nil) -> StoreError {
@@ -299,7 +328,7 @@ struct PostgresSession: ~Copyable {
     private static func answer(_ result: OpaquePointer?) throws -> Answer {
         var answer = Answer()
         answer.tag = PQcmdStatus(result).map { String(cString: $0) } ?? ""
-        answer.changed = PQcmdTuples(result).flatMap { Int(String(cString: $0)) } ?? 0
+        answer.changed = changed(result)
         let rows = PQntuples(result)
         guard rows > 0 else { return answer }
         let width = PQnfields(result)
@@ -313,6 +342,10 @@ struct PostgresSession: ~Copyable {
             answer.rows.append(Row(columns: columns, values: values))
         }
         return answer
+    }
+
+    private static func changed(_ result: OpaquePointer?) -> Int {
+        PQcmdTuples(result).flatMap { Int(String(cString: $0)) } ?? 0
     }
 
     private static func value(_ result: OpaquePointer?, _ row: Int32, _ column: Int32, type: UInt32) throws -> SQLValue

@@ -1,8 +1,5 @@
 import Synchronization
 
-/// A job of a batch failed after it had changed something, and there was no savepoint to go back to.
-struct JobHasToBeUndone: Error {}
-
 /// A session that is shared in turns, with what transactions are made of.
 final class SQLiteConnection: StatementRunner, Sendable {
     private let session: Mutex<SQLiteSession>
@@ -50,6 +47,10 @@ final class SQLiteConnection: StatementRunner, Sendable {
 
     func execute(_ sql: String, _ arguments: [SQLValue] = []) throws -> Int {
         try session.withLock { try $0.execute(sql, arguments) }
+    }
+
+    func post(_ sql: String, _ arguments: [SQLValue], changesOneRow: Bool) throws -> Bool {
+        try execute(sql, arguments) == 1
     }
 
     // MARK: Transactions
@@ -133,15 +134,12 @@ final class SQLiteConnection: StatementRunner, Sendable {
     // MARK: Whole databases
 
     func pages(of table: String, rows: Int, _ body: ([Row]) throws -> Void) throws {
-        var last: Int64 = 0
+        let sql = "SELECT * FROM \(table)"
+        defer { session.withLock { $0.end(sql) } }
         while true {
-            let page = try self.rows(
-                "SELECT rowid AS row_number, * FROM \(table) WHERE rowid > ?1 ORDER BY rowid LIMIT ?2",
-                [.integer(last), .integer(Int64(rows))])
-            guard let end = page.last else { return }
-            last = try end.integer("row_number")
-            let columns = RowColumns(Array(end.columns.names.dropFirst()))
-            try body(page.map { Row(columns: columns, values: Array($0.values.dropFirst())) })
+            let page = try session.withLock { try $0.nextRows(sql, limit: rows) }
+            if !page.isEmpty { try body(page) }
+            guard page.count == rows else { return }
         }
     }
 

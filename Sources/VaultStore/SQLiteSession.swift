@@ -69,6 +69,15 @@ struct SQLiteSession: ~Copyable {
         if statement.changesRecords { hasChanged = true }
         defer { Self.end(statement.pointer) }
         bind(arguments, to: statement.pointer)
+        return try nextRows(of: statement, limit: limit)
+    }
+
+    /// The next rows of a statement without parameters, which goes on until `end`.
+    mutating func nextRows(_ sql: String, limit: Int) throws -> [Row] { try nextRows(of: prepared(sql), limit: limit) }
+
+    func end(_ sql: String) { if let statement = statements[sql] { Self.end(statement.pointer) } }
+
+    private func nextRows(of statement: Statement, limit: Int) throws -> [Row] {
         var columns = statement.columns
         var rows: [Row] = []
         while rows.count < limit, try step(statement.pointer) {

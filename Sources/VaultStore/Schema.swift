@@ -1,6 +1,6 @@
 // The schema, in migrations that are never edited once released. Times are milliseconds since the epoch, ids are
-// canonical UUID text, lists and documents are JSON text that no query looks into. `INTEGER`, `BLOB` and `STRICT` are
-// the only words of this text that an engine may have to translate.
+// canonical UUID text, lists and documents are JSON text that no query looks into. `INTEGER`, `BLOB`, `STRICT` and
+// `WITHOUT ROWID` are the only words of this text that an engine may have to translate.
 
 enum Schema {
     struct Migration {
@@ -47,6 +47,7 @@ enum Schema {
         Migration(name: "0010-policies", statements: policies),
         Migration(name: "0011-audit-chains", statements: auditChains),
         Migration(name: "0012-portal", statements: portal + connectSignIn),
+        Migration(name: "0013-nonces", statements: nonces),
     ]
 
     /// Whose rows the engine numbers.
@@ -464,6 +465,18 @@ enum Schema {
         "CREATE INDEX grants_by_term ON grants (app_id, term_started_at) WHERE revoked_at IS NULL",
         "CREATE INDEX grants_without_credential ON grants (app_id) WHERE credential_id IS NULL AND revoked_at IS NULL",
         "CREATE INDEX credentials_dead ON credentials (app_id) WHERE died_at IS NOT NULL",
+    ]
+
+    /// A use inserts into one tree, and looks at no other table for it: nonces of a key that is gone expire like all others.
+    private static let nonces = [
+        """
+        CREATE TABLE nonces_to_keep (
+            key_id TEXT NOT NULL, nonce TEXT NOT NULL, expires_at INTEGER NOT NULL,
+            PRIMARY KEY (key_id, nonce)) STRICT, WITHOUT ROWID
+        """,
+        "INSERT INTO nonces_to_keep (key_id, nonce, expires_at) SELECT key_id, nonce, expires_at FROM request_nonces",
+        "DROP TABLE request_nonces",
+        "ALTER TABLE nonces_to_keep RENAME TO request_nonces",
     ]
 
     /// Ties the database to its key store.

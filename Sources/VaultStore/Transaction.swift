@@ -36,6 +36,18 @@ package struct Transaction {
         try statements.execute(sql, Self.values(repeat each arguments))
     }
 
+    /// Runs a statement that is right in nearly every case, without waiting for its answer where that takes time: what goes
+    /// wrong makes the whole transaction begin again, with each answer waited for.
+    ///
+    /// - Parameter changesOneRow: whether going wrong includes that it does not change one row.
+    /// - Returns: whether it changes one row, as far as that is known or asked for.
+    @discardableResult
+    package func post<each Argument: SQLBindable>(
+        _ sql: String, changesOneRow: Bool = false, _ arguments: repeat each Argument
+    ) throws -> Bool {
+        try statements.post(sql, Self.values(repeat each arguments), changesOneRow: changesOneRow)
+    }
+
     private static func values<each Argument: SQLBindable>(_ arguments: repeat each Argument) throws -> [SQLValue] {
         var values: [SQLValue] = []
         for argument in repeat each arguments { values.append(try value(argument)) }
@@ -76,6 +88,8 @@ protocol StatementRunner {
     func rows(_ sql: String, _ arguments: [SQLValue]) throws -> [Row]
     func firstRow(_ sql: String, _ arguments: [SQLValue]) throws -> Row?
     func execute(_ sql: String, _ arguments: [SQLValue]) throws -> Int
+    /// Runs a statement, perhaps without waiting for its answer (`Transaction.post`).
+    func post(_ sql: String, _ arguments: [SQLValue], changesOneRow: Bool) throws -> Bool
     /// Runs `body` and undoes what it did, and only that, when it throws.
     func savepoint(_ body: () throws -> Void) throws
     /// What earlier transactions read that nobody has changed since; `nil` where that cannot be told.
