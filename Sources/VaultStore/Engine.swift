@@ -183,7 +183,7 @@ final class CommitQueue: Sendable {
 
     /// One batch, then whatever else waits for the writer: a checkpoint must not starve under load.
     private func drain() {
-        guard var batch = nextBatch() else { return }
+        var batch = nextBatch()
         var commitError: (any Error)?
         let began = ContinuousClock.now
         do { try commit(batch) } catch {
@@ -192,8 +192,12 @@ final class CommitQueue: Sendable {
             if began.duration(to: .now) >= Self.patience { batch += takeWaiting() }
         }
         let again = batch.filter { !$0.finish(commitError: commitError) }
-        if !again.isEmpty { state.withLock { $0.jobs.insert(contentsOf: again, at: 0) } }
-        queue.async { self.drain() }
+        let isDraining = state.withLock { state in
+            state.jobs.insert(contentsOf: again, at: 0)
+            state.isDraining = !state.jobs.isEmpty
+            return state.isDraining
+        }
+        if isDraining { queue.async { self.drain() } }
     }
 
     private func takeWaiting() -> [any PendingCommit] {
@@ -203,12 +207,8 @@ final class CommitQueue: Sendable {
         }
     }
 
-    private func nextBatch() -> [any PendingCommit]? {
+    private func nextBatch() -> [any PendingCommit] {
         state.withLock { state in
-            guard !state.jobs.isEmpty else {
-                state.isDraining = false
-                return nil
-            }
             let batch = Array(state.jobs.prefix(Self.batchMax))
             state.jobs.removeFirst(batch.count)
             return batch
