@@ -13,11 +13,12 @@ final class PostgresRecordMemory: Sendable {
 
     /// The records, which are forgotten where the database has changed.
     func records(asOf change: Int64) -> RecordMemory {
-        let isKnown = known.withLock { known in
-            defer { known = change }
-            return known == change
+        known.withLock { known in
+            guard known != change else { return }
+            // Under the lock: whoever finds the change known must find nothing of before.
+            records.forgetAll()
+            known = change
         }
-        if !isKnown { records.forgetAll() }
         return records
     }
 

@@ -30,6 +30,23 @@ package final class RecordMemory: Sendable {
         init(_ query: Query, _ digest: [UInt8]) { bytes = [query.rawValue] + digest }
 
         package func hash(into hasher: inout Hasher) { bytes.withUnsafeBytes { hasher.combine(bytes: $0) } }
+
+        /// Spreads keys evenly, whichever of their bytes are the same: eight at a time, by a multiplication each.
+        fileprivate func place(of count: Int) -> Int {
+            bytes.withUnsafeBytes { bytes in
+                var mixed = UInt64(bytes.count)
+                for start in stride(from: 0, to: bytes.count, by: 8) {
+                    let length = min(8, bytes.count - start)
+                    var word: UInt64 = 0
+                    withUnsafeMutableBytes(of: &word) {
+                        $0.copyMemory(from: .init(rebasing: bytes[start..<start + length]))
+                    }
+                    mixed = (mixed ^ word) &* 0x9E37_79B9_7F4A_7C15
+                    mixed ^= mixed >> 32
+                }
+                return Int(mixed % UInt64(count))
+            }
+        }
     }
 
     /// What one transaction sees of it: nothing more once anything was changed.
@@ -38,16 +55,17 @@ package final class RecordMemory: Sendable {
         fileprivate let generation: UInt64
 
         func record<Value: Sendable>(_ key: Key) -> Value? {
-            let found = memory.state.withLock { $0.generation == generation ? $0.records[key] : nil }
+            let found = memory.part(of: key).withLock { $0.generation == generation ? $0.records[key] : nil }
             return (found as? Remembered<Value>)?.value
         }
 
         func keep<Value: Sendable>(_ value: Value, as key: Key) {
             let record = Remembered(value)
-            memory.state.withLock { state in
-                guard state.generation == generation else { return }
-                if state.records.count >= RecordMemory.recordsMax { state.records = [:] }
-                state.records[key] = record
+            memory.part(of: key).withLock { part in
+                if part.generation < generation { part = Part(generation: generation) }
+                guard part.generation == generation else { return }
+                if part.records.count >= RecordMemory.partRecordsMax { part.records = [:] }
+                part.records[key] = record
             }
         }
     }
@@ -57,13 +75,21 @@ package final class RecordMemory: Sendable {
         init(_ value: Value) { self.value = value }
     }
 
-    private struct State {
-        /// Counts changes, so that nothing is kept that was read before the last one.
+    /// Some of the records, of one generation.
+    private struct Part {
         var generation: UInt64 = 0
         var records: [Key: any Sendable & AnyObject] = [:]
     }
 
-    private static let recordsMax = 20_000
+    private final class LockedPart: Sendable {
+        private let part = Mutex(Part())
+        func withLock<Result: Sendable>(_ body: (inout sending Part) -> sending Result) -> Result {
+            part.withLock(body)
+        }
+    }
+
+    private static let partsCount = 16
+    private static let partRecordsMax = 20_000 / partsCount
 
     /// Tables of which nothing is remembered, and nothing that is remembered hangs on them: what uses leave behind, what is
     /// counted, and sessions. A change of any other makes everything forgotten.
@@ -83,18 +109,27 @@ package final class RecordMemory: Sendable {
         return begin.map { otherTables.contains(String(sql.dropFirst($0.count).prefix { $0 != " " })) } ?? false
     }
 
-    private let state = Mutex(State())
+    /// Counts changes, so that nothing is kept that was read before the last one.
+    private let generation = Atomic<UInt64>(0)
+    /// Each request asks for ten records and more: under one lock for all, threads would mostly wait for each other.
+    private let parts = (0..<partsCount).map { _ in LockedPart() }
 
-    var view: View { View(memory: self, generation: state.withLock(\.generation)) }
+    var view: View { View(memory: self, generation: generation.load(ordering: .sequentiallyConsistent)) }
 
+    private func part(of key: Key) -> LockedPart { parts[key.place(of: Self.partsCount)] }
+
+    /// Once it returns, no view of before finds anything.
     func forgetAll() {
-        let forgotten = state.withLock { state in
-            state.generation += 1
-            defer { state.records = [:] }
-            return state.records
+        let next = generation.add(1, ordering: .sequentiallyConsistent).newValue
+        for part in parts {
+            let forgotten = part.withLock { part -> Part? in
+                guard part.generation < next else { return nil }
+                defer { part = Part(generation: next) }
+                return part
+            }
+            // They end here, and not under the lock.
+            _ = forgotten
         }
-        // They end here, and not under the lock.
-        _ = forgotten
     }
 }
 

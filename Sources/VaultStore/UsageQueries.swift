@@ -55,10 +55,14 @@ package struct AppProgress: Sendable, Equatable {
 extension Transaction {
     // MARK: Counting
 
+    /// In order, so that PostgreSQL looks at the end of the trail, and not for the first record that is not counted yet from its
+    /// beginning.
     package func hasUsageToCount() throws -> Bool {
         try row(
-            "SELECT 1 AS found FROM audit_records WHERE position > (SELECT position FROM usage_progress WHERE id = 1) LIMIT 1"
-        ) != nil
+            """
+            SELECT 1 AS found FROM audit_records
+            WHERE position > (SELECT position FROM usage_progress WHERE id = 1) ORDER BY position LIMIT 1
+            """) != nil
     }
 
     /// Counts the next records of the trail, at most `recordsMax` of them; how many there were.

@@ -110,6 +110,31 @@ struct RecordMemoryTests {
         }
     }
 
+    @Test("thousands of records are remembered, whichever parts of their names are the same")
+    func many() async throws {
+        try await Self.withApp { store, _, _ in
+            let names = (0..<4000).map { number in
+                number.isMultiple(of: 2) ? ("user \(number)", "of one app") : ("of one app", "user \(number)")
+            }
+            func look() throws -> Int {
+                var reads = 0
+                for (number, name) in names.enumerated() {
+                    let found = try store.recall { transaction in
+                        try transaction.remembered(.init(.grant, name.0, name.1)) {
+                            reads += 1
+                            return number
+                        }
+                    }
+                    #expect(found == number)
+                }
+                return reads
+            }
+            let (first, second) = (try look(), try look())
+            #expect(first == names.count)
+            #expect(second == 0)
+        }
+    }
+
     @Test("keys of queries differ where their texts do, and where the same texts are cut elsewhere")
     func keys() {
         let keys: [RecordMemory.Key] = [
