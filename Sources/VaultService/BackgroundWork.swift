@@ -144,6 +144,19 @@ extension Vault {
         }
     }
 
+    /// A part at a time: there may be millions, and nobody's commit is to wait for all of them.
+    private func forgetNonces(at time: Instant) async throws {
+        var place = NoncePlace.start
+        while place != .end {
+            let start = place
+            let (end, holdsExpired) = try read { try $0.nonces(after: start, limit: Limits.noncesAtOnce, now: time) }
+            if holdsExpired {
+                try await write(in: .expired) { try $0.deleteExpiredNonces(after: start, upTo: end, now: time) }
+            }
+            place = end
+        }
+    }
+
     private func forgetExpired(at time: Instant) async throws {
         try await write { transaction in
             try transaction.settleRateCounters(now: time, tolerance: Limits.clockToleranceSeconds)
@@ -155,13 +168,7 @@ extension Vault {
             try transaction.deleteIgnoredDeliveries(
                 receivedBefore: time.adding(seconds: -Limits.ignoredDeliveryLifeSeconds))
         }
-        // A part at a time: there may be millions, and nobody's commit is to wait for all of them.
-        var place: NoncePlace? = .start
-        while let next = place {
-            place = try await write {
-                try $0.deleteExpiredNonces(after: next, limit: Limits.rowsForgottenAtOnce, now: time)
-            }
-        }
+        try await forgetNonces(at: time)
         while try await write({ try $0.deleteOldRateUses(now: time, limit: Limits.rowsForgottenAtOnce) })
             == Limits.rowsForgottenAtOnce
         {}

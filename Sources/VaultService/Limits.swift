@@ -16,6 +16,8 @@ package enum Limits {
     package static let nonceLifeSeconds: Int64 = 600
     /// Rows of one transaction of housekeeping: no other write waits long for it.
     static let rowsForgottenAtOnce = 5000
+    /// Nonces of one such transaction, the ones that stay included: it shares its commit with uses.
+    static let noncesAtOnce = 1000
     /// How long whoever ended something waits for the answers to uses of before.
     static let usesUnderWaySecondsMax: Int64 = 1
     /// Between two checkpoints of a chain that grows.

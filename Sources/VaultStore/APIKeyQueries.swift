@@ -54,9 +54,11 @@ package struct APIKeyRecord: Sendable {
 }
 
 /// Where a nonce is among all that are kept.
-package struct NoncePlace: Sendable {
+package struct NoncePlace: Sendable, Equatable {
     /// Before the first.
     package static let start = NoncePlace(keyID: "", nonce: "")
+    /// After the last: ids are hexadecimal.
+    package static let end = NoncePlace(keyID: "~", nonce: "")
 
     fileprivate let keyID: String
     fileprivate let nonce: String
@@ -115,27 +117,32 @@ extension Transaction {
         try row("SELECT 1 AS found FROM api_keys WHERE id = ?1", id) != nil
     }
 
-    /// Deletes what has expired among the next `limit` nonces after a place; where these end, or `nil` when they are the last. There
-    /// is no index by their end: each use would have to keep it.
-    package func deleteExpiredNonces(after place: NoncePlace, limit: Int, now: Instant) throws -> NoncePlace? {
-        let end = try row(
+    /// The next `limit` nonces after a place: where they end, and whether any of them has expired. There is no index by that: each
+    /// use would have to keep it.
+    package func nonces(after place: NoncePlace, limit: Int, now: Instant) throws -> (
+        end: NoncePlace, holdsExpired: Bool
+    ) {
+        let last = try row(
             """
             SELECT key_id, nonce FROM request_nonces WHERE (key_id, nonce) > (?1, ?2)
             ORDER BY key_id, nonce LIMIT 1 OFFSET ?3
-            """, place.keyID, place.nonce, limit - 1
-        ).map { NoncePlace(keyID: try $0.text("key_id"), nonce: try $0.text("nonce")) }
-        guard let end else {
-            try execute(
-                "DELETE FROM request_nonces WHERE (key_id, nonce) > (?1, ?2) AND expires_at < ?3", place.keyID,
-                place.nonce, now)
-            return nil
-        }
+            """, place.keyID, place.nonce, limit - 1)
+        let end = try last.map { NoncePlace(keyID: try $0.text("key_id"), nonce: try $0.text("nonce")) } ?? .end
+        let expired = try row(
+            """
+            SELECT nonce FROM request_nonces
+            WHERE (key_id, nonce) > (?1, ?2) AND (key_id, nonce) <= (?3, ?4) AND expires_at < ?5
+            ORDER BY key_id, nonce LIMIT 1
+            """, place.keyID, place.nonce, end.keyID, end.nonce, now)
+        return (end, expired != nil)
+    }
+
+    package func deleteExpiredNonces(after place: NoncePlace, upTo end: NoncePlace, now: Instant) throws {
         try execute(
             """
-            DELETE FROM request_nonces WHERE (key_id, nonce) > (?1, ?2) AND (key_id, nonce) <= (?3, ?4)
-                AND expires_at < ?5
+            DELETE FROM request_nonces
+            WHERE (key_id, nonce) > (?1, ?2) AND (key_id, nonce) <= (?3, ?4) AND expires_at < ?5
             """, place.keyID, place.nonce, end.keyID, end.nonce, now)
-        return end
     }
 
     package func actor(appID: AppID, caller: String, callerType: String) throws -> ActorID? {

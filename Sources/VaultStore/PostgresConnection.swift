@@ -11,6 +11,8 @@ final class PostgresConnection: StatementRunner, Sendable {
         var hasChanged = false
         /// Of the job that runs or, unless it is careful, of the transaction.
         var records: RecordMemory?
+        /// As of which change the records are.
+        var change: Int64?
         /// Whether answers are waited for that hardly ever say anything, and jobs can be undone one by one.
         var isCareful = true
         /// Statements that may have changed something.
@@ -44,15 +46,18 @@ final class PostgresConnection: StatementRunner, Sendable {
     /// For a change of the schema, which takes as long as it takes.
     func liftDeadlines() throws { try session.withLock { try $0.liftDeadlines() } }
 
-    /// What is remembered, unless this transaction has changed something already. It is asked for once the locks are there, and by
-    /// jobs that wait for their answers each anew: somebody who takes no locks of ours may have changed something meanwhile.
+    /// What is remembered, unless this transaction has changed something already. It is asked for once the locks are there, and
+    /// where jobs can be undone one by one by each anew: somebody who takes no locks of ours may have changed something meanwhile.
     func memory() throws -> RecordMemory.View? {
         let turn = turn.withLock { $0 }
         guard let memory = turn.memory, !turn.hasChanged else { return nil }
         if let records = turn.records { return records.view }
         guard let change = try firstRow(PostgresRecordMemory.changeStatement, [])?.integer("number") else { return nil }
         let records = memory.records(asOf: change)
-        self.turn.withLock { $0.records = records }
+        self.turn.withLock {
+            $0.records = records
+            $0.change = change
+        }
         return records.view
     }
 
@@ -204,6 +209,7 @@ final class PostgresConnection: StatementRunner, Sendable {
     func commit() throws {
         do {
             if session.withLock({ $0.owesRow }) { try settle() }
+            try requireUnchanged()
             // A transaction that failed is rolled back by it, and says so.
             guard try run("COMMIT").tag == "COMMIT" else {
                 throw StoreError.unavailable("PostgreSQL: nothing was committed")
@@ -214,7 +220,22 @@ final class PostgresConnection: StatementRunner, Sendable {
         }
     }
 
+    /// Fails the transaction, and the commit that is sent along, where somebody who takes no locks of ours has changed what its
+    /// jobs were decided by, while one of their statements waited.
+    private func requireUnchanged() throws {
+        let turn = turn.withLock { $0 }
+        guard !turn.isCareful, let change = turn.change else { return }
+        // What it has changed itself counts once.
+        let most = turn.hasChanged ? change + 1 : change
+        try session.withLock {
+            try $0.post(
+                PostgresRecordMemory.unchangedStatement, [.integer(change), .integer(most)], changesOneRow: false)
+        }
+    }
+
     func rollBack() {
+        // What nobody has waited for may have failed; that is undone as well.
+        if session.withLock({ $0.owesAnswers }) { try? settle() }
         guard !isBroken else { return }
         // A session that cannot be rolled back is not used again, which ends its transaction.
         do { _ = try run("ROLLBACK") } catch { session.withLock { $0.giveUp() } }
@@ -226,6 +247,7 @@ final class PostgresConnection: StatementRunner, Sendable {
 enum PostgresLocks {
     static func statement(_ scopes: Set<WriteScope>, space: Int32) -> String {
         let apps = scopes.compactMap { if case .app(let id) = $0 { key(id) } else { nil } }
+        // Without apps, what is left keeps out of the way of whoever has everything.
         guard !scopes.contains(.everything) else { return "SELECT pg_advisory_xact_lock(\(space), 0)" }
         // In one order for all, so that nobody waits in a circle.
         let locks = Set(apps).sorted().map { "pg_advisory_xact_lock(\(space), \($0))" }

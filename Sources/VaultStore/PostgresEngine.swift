@@ -74,7 +74,7 @@ struct PostgresEngine: Engine {
     ) async throws -> Result {
         let writer: CommitQueue
         switch scope {
-        case .everything: writer = writers[0]
+        case .everything, .expired: writer = writers[0]
         case .app(let id): writer = writers[Int(PostgresLocks.key(id).magnitude >> 1) % writers.count]
         }
         return try await writer.run(scope, recalls: recalls, body)

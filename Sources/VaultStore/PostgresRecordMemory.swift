@@ -24,6 +24,10 @@ final class PostgresRecordMemory: Sendable {
 
     static let changeStatement = "SELECT number FROM record_changes"
 
+    /// Divides by zero, an error, unless the number of changes lies between the two arguments.
+    static let unchangedStatement =
+        "SELECT 1 / CASE WHEN number BETWEEN ?1 AND ?2 THEN 1 ELSE 0 END AS unchanged FROM record_changes"
+
     /// Each transaction counts once; the row stays locked until it ends, so that changes are seen in the order in which they
     /// are counted. What uses leave behind in grants and users, when they were last used and seen, is no change.
     static let migration = Schema.Migration(name: "postgresql-0001-record-changes", statements: schema)

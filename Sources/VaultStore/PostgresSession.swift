@@ -141,6 +141,8 @@ struct PostgresSession: ~Copyable {
         try send(sql, arguments, expecting: .change(ofOneRow: changesOneRow))
     }
 
+    var owesAnswers: Bool { !expected.isEmpty }
+
     /// Whether a statement without an answer yet has to change one row. A commit that is sent along would not mind.
     var owesRow: Bool {
         expected.contains { if case .change(ofOneRow: true) = $0 { true } else { false } }
@@ -232,12 +234,12 @@ struct PostgresSession: ~Copyable {
         guard !isBroken else { throw lost() }
         guard PQpipelineSync(pointer) == 1 else { throw lost() }
         expected.append(.sync)
-        let deadline = ContinuousClock.now.advanced(by: .seconds(answerSecondsMax))
         var answer = Answer()
         var failure: StoreError?
         let awaited = expected
         expected = []
         for item in awaited {
+            let deadline = ContinuousClock.now.advanced(by: .seconds(answerSecondsMax))
             try waitForResult(until: deadline)
             let result = PQgetResult(pointer)
             defer { PQclear(result) }

@@ -71,6 +71,8 @@ package enum WriteScope: Sendable, Hashable {
     case everything
     /// Rows of one app: its users, keys, grants, limits and its audit chain. Transactions of different apps run side by side.
     case app(AppID)
+    /// Rows that nobody decides by any more, and which only one of all deletes.
+    case expired
 
     /// What the entry's record needs.
     package init(of entry: AuditEntry) { self = entry.appID.map(WriteScope.app) ?? .everything }
@@ -79,6 +81,7 @@ package enum WriteScope: Sendable, Hashable {
         switch self {
         case .everything: true
         case .app(let own): appID == own
+        case .expired: false
         }
     }
 }
