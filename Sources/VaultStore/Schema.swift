@@ -467,7 +467,7 @@ enum Schema {
         "CREATE INDEX credentials_dead ON credentials (app_id) WHERE died_at IS NOT NULL",
     ]
 
-    /// A use inserts into one tree, and looks at no other table for it: nonces of a key that is gone expire like all others.
+    /// A use inserts into one tree, without a foreign key to hold it against: nonces of a key that is gone expire like all others.
     private static let nonces = [
         """
         CREATE TABLE nonces_to_keep (
