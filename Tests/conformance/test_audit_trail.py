@@ -47,6 +47,10 @@ def new_world(server: Server, **identity_provider: Any) -> World:
     return World(server, Management(server.url, server.create_operator().pat), **identity_provider)
 
 
+def occurred(record: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(record["occurred_at"])
+
+
 def refusal(call: Callable, *arguments: Any, **options: Any) -> tuple[int, str]:
     with pytest.raises(ManagementError) as refused:
         call(*arguments, **options)
@@ -116,10 +120,10 @@ def test_a_filter_lists_exactly_what_has_its_value(trail, name):
 
 def test_the_bounds_of_time_are_inclusive_and_mean_the_same_in_every_zone(trail):
     everything = trail.audit()
-    moments = sorted({record["occurred_at"] for record in everything})
+    moments = sorted({record["occurred_at"] for record in everything}, key=datetime.fromisoformat)
     first, last = moments[len(moments) // 3], moments[2 * len(moments) // 3]
-    since = [record for record in everything if record["occurred_at"] >= first]
-    between = [record for record in since if record["occurred_at"] <= last]
+    since = [record for record in everything if occurred(record) >= datetime.fromisoformat(first)]
+    between = [record for record in since if occurred(record) <= datetime.fromisoformat(last)]
     assert trail.audit(**{"from": first}) == since and len(between) < len(since) < len(everything)
     assert trail.audit(**{"from": first, "to": last}) == between
     elsewhere = datetime.fromisoformat(first).astimezone(timezone(timedelta(hours=5, minutes=30))).isoformat()

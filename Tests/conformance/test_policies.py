@@ -1620,7 +1620,7 @@ def test_a_draft_for_all_providers_leaves_the_providers_own_policy_in_force(past
 
 
 def test_a_draft_is_tried_on_the_time_that_is_asked_for(past):
-    first, *_, last = sorted(record["occurred_at"] for record in past.decided())
+    first, *_, last = sorted((record["occurred_at"] for record in past.decided()), key=moment)
     assert counts(past.replay({}, **{"from": last}))[0] >= 1
     assert counts(past.replay({}, to=written(moment(first) - timedelta(seconds=1))))[0] == 0
     assert counts(past.replay({}, **{"from": soon(hours=1), "to": soon(hours=2)})) == (0, 0, 0)
