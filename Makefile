@@ -1,5 +1,6 @@
 # The commands of daily work. `make help` lists them.
-RELEASE = swift build --configuration release --product
+# With the standard library inside: it runs where no Swift is installed, and a use takes less time.
+RELEASE = swift build --configuration release --static-swift-stdlib --product
 SWIFT_BUILD = swift build --build-tests --explicit-target-dependency-import-check error
 PACKAGES = libsqlite3-dev libpq-dev libssl-dev zlib1g-dev pkg-config python3-venv tzdata gcc libc6-dev make git
 

@@ -57,6 +57,11 @@ package struct AppCaller: Sendable {
     package let origin: RequestOrigin
     /// Burned already, or in the transaction that the verb commits.
     let nonce: RequestNonce
+    /// By what the key was found good.
+    let key: APIKeyRecord
+    let app: AppRecord
+    /// The records of when the request came.
+    let records: RecordMemory.View?
 
     var principal: AuditPrincipal { .app(keyID: keyID, keyPrefix: keyPrefix, actorID: actorID, caller: callerLabel) }
 

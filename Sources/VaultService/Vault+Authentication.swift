@@ -106,6 +106,7 @@ extension Vault {
         -> AppCaller
     {
         let time = now()
+        let records = store.recordView
         let apiKey = try SignatureHeaders.apiKey(request)
         let digest = digestKey.digest(apiKey.revealed())
         // Whatever the verb commits decides once more whether the key is good; a request that commits only its nonce does not.
@@ -118,7 +119,9 @@ extension Vault {
         }
         var found = defersNonce ? try recall(look) : try read(look)
         // What is remembered refuses nobody.
-        if defersNonce, let (key, app) = found, !Self.isGood(key, app: app, at: time) { found = try read(look) }
+        if defersNonce, let (key, app) = found, Self.stateRefusal(key, app: app, at: time) != nil {
+            found = try read(look)
+        }
         guard let (key, app) = found else { throw VaultError(.invalidKey, "The API key is missing or unknown.") }
         let headers = try SignatureHeaders(request)
         try headers.verify(request, apiKey: apiKey)
@@ -130,10 +133,12 @@ extension Vault {
             headers.nonce, keyID: key.id, expiresAt: time.adding(seconds: Limits.nonceLifeSeconds))
         let counted = defersNonce && key.rateLimitPerMinute == nil ? nil : try await admit(key, nonce: nonce, at: time)
         do {
-            try Self.checkState(key, app: app, at: time)
+            if let refusal = Self.stateRefusal(key, app: app, at: time) { throw refusal }
             try Self.checkAddress(key, origin: origin)
             if let counted, !counted.isCounted { throw Self.rateLimited(counted.state, at: time) }
-            return try await caller(key, headers: headers, rateLimit: counted?.state, origin: origin, nonce: nonce)
+            return try await caller(
+                key, app: app, records: records, headers: headers, rateLimit: counted?.state, origin: origin,
+                nonce: nonce)
         } catch {
             try await settle(nonce, appID: key.appID)
             throw error
@@ -173,25 +178,22 @@ extension Vault {
         return result
     }
 
-    static func checkState(_ key: APIKeyRecord, app: AppRecord, at time: Instant) throws {
+    /// Why the key is not good, if it is not.
+    static func stateRefusal(_ key: APIKeyRecord, app: AppRecord, at time: Instant) -> VaultError? {
         if app.archivedAt != nil {
-            throw VaultError(.keyNotActive, "The key's app is archived.", hint: "Unarchive the app.")
+            return VaultError(.keyNotActive, "The key's app is archived.", hint: "Unarchive the app.")
         }
         if key.revokedAt != nil {
-            throw VaultError(.keyRevoked, "The key was revoked.", hint: "Use another key of the app.")
+            return VaultError(.keyRevoked, "The key was revoked.", hint: "Use another key of the app.")
         }
         if let graceEndsAt = key.graceEndsAt, graceEndsAt <= time {
-            throw VaultError(
+            return VaultError(
                 .keyRotatedGraceExpired, "The key was rotated and its overlap is over.", hint: "Use its successor.")
         }
         if let expiresAt = key.expiresAt, expiresAt <= time {
-            throw VaultError(.keyExpired, "The key has expired.", hint: "Create or rotate a key.")
+            return VaultError(.keyExpired, "The key has expired.", hint: "Create or rotate a key.")
         }
-    }
-
-    private static func isGood(_ key: APIKeyRecord, app: AppRecord, at time: Instant) -> Bool {
-        do { try checkState(key, app: app, at: time) } catch { return false }
-        return true
+        return nil
     }
 
     private static func checkAddress(_ key: APIKeyRecord, origin: RequestOrigin) throws {
@@ -214,8 +216,8 @@ extension Vault {
     }
 
     private func caller(
-        _ key: APIKeyRecord, headers: SignatureHeaders, rateLimit: RateLimitState?, origin: RequestOrigin,
-        nonce: RequestNonce
+        _ key: APIKeyRecord, app: AppRecord, records: RecordMemory.View?, headers: SignatureHeaders,
+        rateLimit: RateLimitState?, origin: RequestOrigin, nonce: RequestNonce
     ) async throws -> AppCaller {
         var scopes = key.grantedScopes
         if let constraints = headers.scopeConstraints, !constraints.isEmpty {
@@ -229,7 +231,8 @@ extension Vault {
             appID: key.appID, keyID: key.id, keyPrefix: key.prefix, isAgentKey: key.keyType == .agent, scopes: scopes,
             actorID: try await actor(headers, key: key), callerLabel: headers.caller,
             context: try Self.context(headers.context), requestRule: try Self.requestRule(headers.requestRule),
-            isKeyDeprecated: key.deprecatedAt != nil, rateLimit: rateLimit, origin: origin, nonce: nonce)
+            isKeyDeprecated: key.deprecatedAt != nil, rateLimit: rateLimit, origin: origin, nonce: nonce, key: key,
+            app: app, records: records)
     }
 
     /// A label gets an actor of the app; a UUID claims to be a managed agent, and this app has none.

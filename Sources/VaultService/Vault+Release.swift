@@ -275,16 +275,20 @@ extension Vault {
         }
         let token = try openAccessToken(record)
         let time = now()
+        let foreseen = foreseenFacts(use)
         let isNoted = lastUsed[use.grantID].map { $0.adding(seconds: Self.lastUsedResolutionSeconds) > time } ?? false
         let outcome = try await burning(caller.nonce, in: .app(use.appID), recalls: true) { transaction -> Outcome in
             var entry = entry
-            try self.confirm(use, by: caller, in: transaction)
-            if let refusal = try self.keyRefusal(use, in: transaction, now: time) {
+            // What was found on the way here holds while nobody has changed a record since; otherwise all of it is looked up.
+            let isUnchanged = try transaction.isUnchanged(since: caller.records)
+            if !isUnchanged { try self.confirm(use, by: caller, in: transaction) }
+            if let refusal = try self.keyRefusal(caller, isUnchanged: isUnchanged, in: transaction, now: time) {
                 Self.note(refusal, in: &entry)
                 try transaction.appendAudit(entry, key: auditKey)
                 return .refused(refusal)
             }
-            let (facts, counters) = try releaseFacts(use, in: transaction)
+            let known = isUnchanged ? foreseen?.at(now()) : nil
+            let (facts, counters) = try known.map { ($0, []) } ?? releaseFacts(use, in: transaction)
             let decision = ReleaseDecision.decide(facts)
             entry.details["rules"] = Self.recorded(decision.rules)
             if let refusal = decision.refusal {
@@ -328,13 +332,24 @@ extension Vault {
     }
 
     /// The key or the app ended while the request was under way.
-    private func keyRefusal(_ use: Use, in transaction: Transaction, now: Instant) throws -> VaultError? {
-        guard let key = try transaction.key(use.keyID, appID: use.appID), let app = try transaction.app(use.appID)
+    private func keyRefusal(_ caller: AppCaller, isUnchanged: Bool, in transaction: Transaction, now: Instant) throws
+        -> VaultError?
+    {
+        if isUnchanged { return Self.stateRefusal(caller.key, app: caller.app, at: now) }
+        guard let key = try transaction.key(caller.keyID, appID: caller.appID),
+            let app = try transaction.app(caller.appID)
         else {
             return VaultError(.invalidKey, "The API key is missing or unknown.")
         }
-        do { try Self.checkState(key, app: app, at: now) } catch let error as VaultError { return error }
-        return nil
+        return Self.stateRefusal(key, app: app, at: now)
+    }
+
+    /// The facts as they are found before the transaction that decides; `nil` where only that can know them.
+    private func foreseenFacts(_ use: Use) -> ReleaseFacts? {
+        guard let (facts, counters) = try? recall({ try releaseFacts(use, in: $0) }), counters.isEmpty else {
+            return nil
+        }
+        return facts
     }
 
     /// All that the decision looks at, of one moment, and the limits that the use counts against. Throws when the grant's

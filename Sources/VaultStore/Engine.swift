@@ -13,6 +13,9 @@ protocol Engine: Sendable {
     /// knows: for a first look at what a transaction that writes decides.
     func recall<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result
 
+    /// What `recall` sees from now on; `nil` where nothing is remembered.
+    var recordView: RecordMemory.View? { get }
+
     /// Without a limit on its time.
     func readAtLength<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result
 

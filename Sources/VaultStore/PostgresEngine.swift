@@ -57,8 +57,10 @@ struct PostgresEngine: Engine {
     }
 
     func recall<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
-        try LateReader.read(connections, memory: memory?.view, body)
+        try LateReader.read(connections, memory: recordView, body)
     }
+
+    var recordView: RecordMemory.View? { memory?.view }
 
     func readAtLength<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
         try connections.useOnce { connection in

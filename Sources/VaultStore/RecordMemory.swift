@@ -49,8 +49,8 @@ package final class RecordMemory: Sendable {
         }
     }
 
-    /// What one transaction sees of it: nothing more once anything was changed.
-    struct View {
+    /// What is seen of it from one moment on: nothing more once anything was changed.
+    package struct View: Sendable {
         let memory: RecordMemory
         fileprivate let generation: UInt64
 
@@ -134,6 +134,13 @@ package final class RecordMemory: Sendable {
 }
 
 extension Transaction {
+    /// Whether nobody has changed a record since `view` was taken: then whatever was read or recalled since is what this
+    /// transaction would read, except for tables of which nothing is remembered.
+    package func isUnchanged(since view: RecordMemory.View?) throws -> Bool {
+        guard recalls, let view, let current = try statements.memory() else { return false }
+        return current.memory === view.memory && current.generation == view.generation
+    }
+
     /// The record of before, if it is still what `read` would find.
     package func remembered<Value: Sendable>(_ key: @autoclosure () -> RecordMemory.Key, _ read: () throws -> Value?)
         throws

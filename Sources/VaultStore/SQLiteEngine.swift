@@ -71,8 +71,10 @@ struct SQLiteEngine: Engine {
     }
 
     func recall<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result {
-        try LateReader.read(readers, memory: memory.view, body)
+        try LateReader.read(readers, memory: recordView, body)
     }
+
+    var recordView: RecordMemory.View? { memory.view }
 
     func readAtLength<Result: Sendable>(_ body: (Transaction) throws -> Result) throws -> Result { try read(body) }
 

@@ -41,6 +41,10 @@ package struct Store: Sendable {
         try engine.recall(body)
     }
 
+    /// The records as they are remembered now, for a transaction to tell whether that is how they are
+    /// (`Transaction.isUnchanged`).
+    package var recordView: RecordMemory.View? { engine.recordView }
+
     /// Runs `body` in a transaction of its own and returns once it is durable. Nothing in `scope` is changed by anybody else
     /// meanwhile, on no node, so that what `body` reads there holds until it is committed.
     ///

@@ -94,6 +94,50 @@ struct RecordMemoryTests {
         }
     }
 
+    private static func isUnchanged(since view: RecordMemory.View?, _ store: Store) async throws -> Bool {
+        try await store.write(recalls: true) { try $0.isUnchanged(since: view) }
+    }
+
+    @Test(
+        "what was seen holds for a decision until this process, another one or the transaction itself changes a record")
+    func unchanged() async throws {
+        try await Self.withApp { store, app, folder in
+            let other = try Store(TestDatabase.address(in: folder))
+            // Another process's last change is known after the first transaction that asks.
+            _ = try await Self.isUnchanged(since: store.recordView, store)
+            for (number, changing) in [store, other].enumerated() {
+                let view = store.recordView
+                let before = try await Self.isUnchanged(since: view, store)
+                try await Self.rename(app, to: number, in: changing)
+                let after = try await Self.isUnchanged(since: view, store)
+                #expect(before && !after)
+            }
+            let view = store.recordView
+            let seen = try await store.write(recalls: true) { transaction in
+                let before = try transaction.isUnchanged(since: view)
+                try transaction.updateApp(app, name: "2", websiteURL: nil)
+                return [before, try transaction.isUnchanged(since: view)]
+            }
+            #expect(seen == [true, false])
+        }
+    }
+
+    @Test(
+        "nothing is said to be unchanged by a transaction that does not recall, or since a moment of another database")
+    func unknownWhetherUnchanged() async throws {
+        try await Self.withApp { store, _, _ in
+            let view = store.recordView
+            let found = try await store.write { try $0.isUnchanged(since: view) }
+            let sinceNothing = try await Self.isUnchanged(since: nil, store)
+            #expect(!found && !sinceNothing)
+            try await Self.withApp { _, _, folder in
+                let elsewhere = try Store(TestDatabase.address(in: folder)).recordView
+                let since = try await Self.isUnchanged(since: elsewhere, store)
+                #expect(!since)
+            }
+        }
+    }
+
     @Test("what was undone is not remembered")
     func undone() async throws {
         try await Self.withApp { store, app, _ in

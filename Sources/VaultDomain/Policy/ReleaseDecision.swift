@@ -47,6 +47,13 @@ package struct ReleaseFacts: Sendable {
         self.requestRule = requestRule
         self.now = now
     }
+
+    /// The same at another time.
+    package func at(_ time: Instant) -> ReleaseFacts {
+        var facts = self
+        facts.now = time
+        return facts
+    }
 }
 
 /// A policy where it applies, with what its rate rule has counted.
