@@ -41,27 +41,28 @@ package struct OperatorCaller: Sendable {
 
 /// An app or agent whose signed request was verified.
 package struct AppCaller: Sendable {
-    package let appID: AppID
-    package let keyID: APIKeyID
-    package let keyPrefix: String
-    /// A key of type `agent` that no managed agent owns: it holds only what was delegated to it, and nothing can be yet.
-    package let isAgentKey: Bool
+    /// As it was found good.
+    let key: APIKeyRecord
+    let app: AppRecord
+    /// The records of when the request came.
+    let records: RecordMemory.View?
     package let scopes: GrantedScopes
     package let actorID: ActorID?
     /// `X-Alter-Caller`: a label, not an identity.
     package let callerLabel: String?
     package let context: JSONObject?
     package let requestRule: RequestRule?
-    package let isKeyDeprecated: Bool
     package let rateLimit: RateLimitState?
     package let origin: RequestOrigin
     /// Burned already, or in the transaction that the verb commits.
     let nonce: RequestNonce
-    /// By what the key was found good.
-    let key: APIKeyRecord
-    let app: AppRecord
-    /// The records of when the request came.
-    let records: RecordMemory.View?
+
+    package var appID: AppID { app.id }
+    package var keyID: APIKeyID { key.id }
+    package var keyPrefix: String { key.prefix }
+    /// A key of type `agent` that no managed agent owns: it holds only what was delegated to it, and nothing can be yet.
+    package var isAgentKey: Bool { key.keyType == .agent }
+    package var isKeyDeprecated: Bool { key.deprecatedAt != nil }
 
     var principal: AuditPrincipal { .app(keyID: keyID, keyPrefix: keyPrefix, actorID: actorID, caller: callerLabel) }
 

@@ -228,11 +228,9 @@ extension Vault {
             scopes = narrowed
         }
         return AppCaller(
-            appID: key.appID, keyID: key.id, keyPrefix: key.prefix, isAgentKey: key.keyType == .agent, scopes: scopes,
-            actorID: try await actor(headers, key: key), callerLabel: headers.caller,
-            context: try Self.context(headers.context), requestRule: try Self.requestRule(headers.requestRule),
-            isKeyDeprecated: key.deprecatedAt != nil, rateLimit: rateLimit, origin: origin, nonce: nonce, key: key,
-            app: app, records: records)
+            key: key, app: app, records: records, scopes: scopes, actorID: try await actor(headers, key: key),
+            callerLabel: headers.caller, context: try Self.context(headers.context),
+            requestRule: try Self.requestRule(headers.requestRule), rateLimit: rateLimit, origin: origin, nonce: nonce)
     }
 
     /// A label gets an actor of the app; a UUID claims to be a managed agent, and this app has none.

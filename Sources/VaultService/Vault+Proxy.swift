@@ -199,7 +199,8 @@ extension Vault {
             if !hasType { headers.append((name: "Content-Type", value: "application/json")) }
         }
         return OutgoingRequest(
-            method: use.method, address: address, headers: headers, body: body, timeoutSeconds: Limits.proxySecondsMax,
+            method: use.request.method, address: address, headers: headers, body: body,
+            timeoutSeconds: Limits.proxySecondsMax,
             responseBytesMax: Limits.proxyResponseBytesMax, whenTooLarge: .truncate)
     }
 

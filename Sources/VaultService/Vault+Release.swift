@@ -153,18 +153,16 @@ extension Vault {
 
     /// What is to be used, by whom, on what; the decision is made from it as often as needed.
     struct Use: Sendable {
+        let caller: AppCaller
         let request: ReleaseRequest
         let mode: ReleaseMode
-        let appID: AppID
-        let keyID: APIKeyID
         let grantID: GrantID
         let credentialID: CredentialID?
         /// When the caller named the user by a token.
         let named: NamedUser?
-        let method: String
         let address: WebAddress
-        let peer: IPAddress?
-        let requestRule: RequestRule?
+
+        var appID: AppID { caller.appID }
     }
 
     /// The whole way to a credential in use: who, which grant, may it, is the token fresh, and once more in the transaction
@@ -200,9 +198,7 @@ extension Vault {
                 record = try await freshCredential(credentialID, appID: use.appID)
             }
             for _ in 0..<Limits.releaseAttemptsMax {
-                if let credential = try await commit(
-                    use, by: caller, with: record, entry: entry, alongside: alongside)
-                {
+                if let credential = try await commit(use, with: record, entry: entry, alongside: alongside) {
                     return (use, credential)
                 }
                 // Renewed by somebody else meanwhile: what is stored now is as fresh as it gets.
@@ -249,10 +245,8 @@ extension Vault {
         entry.providerID = target.grant.providerID
         entry.userID = target.grant.userID
         let use = Use(
-            request: request, mode: mode, appID: caller.appID, keyID: caller.keyID, grantID: target.grant.id,
-            credentialID: target.grant.credentialID,
-            named: named, method: request.method, address: address, peer: caller.origin.peer,
-            requestRule: caller.requestRule)
+            caller: caller, request: request, mode: mode, grantID: target.grant.id,
+            credentialID: target.grant.credentialID, named: named, address: address)
         return (use, target)
     }
 
@@ -265,7 +259,7 @@ extension Vault {
 
     /// Decides on what the database says now and records the outcome; `nil` when the credential is not the one at hand.
     private func commit(
-        _ use: Use, by caller: AppCaller, with record: CredentialRecord, entry: AuditEntry,
+        _ use: Use, with record: CredentialRecord, entry: AuditEntry,
         alongside: @escaping @Sendable (Transaction, AuditEntry) throws -> Void
     ) async throws -> ReleasedCredential? {
         enum Outcome: Sendable {
@@ -273,6 +267,7 @@ extension Vault {
             case refused(VaultError)
             case credentialChanged
         }
+        let caller = use.caller
         let token = try openAccessToken(record)
         let time = now()
         let foreseen = foreseenFacts(use)
@@ -281,7 +276,7 @@ extension Vault {
             var entry = entry
             // What was found on the way here holds while nobody has changed a record since; otherwise all of it is looked up.
             let isUnchanged = try transaction.isUnchanged(since: caller.records)
-            if !isUnchanged { try self.confirm(use, by: caller, in: transaction) }
+            if !isUnchanged { try self.confirm(use, in: transaction) }
             if let refusal = try self.keyRefusal(caller, isUnchanged: isUnchanged, in: transaction, now: time) {
                 Self.note(refusal, in: &entry)
                 try transaction.appendAudit(entry, key: auditKey)
@@ -323,11 +318,11 @@ extension Vault {
     }
 
     /// Throws unless the request names this user and this grant as the transaction sees them.
-    private func confirm(_ use: Use, by caller: AppCaller, in transaction: Transaction) throws {
+    private func confirm(_ use: Use, in transaction: Transaction) throws {
         if let named = use.named { try confirm(named, in: transaction) }
         guard use.request.grantID == nil else { return }
         let found = try resolveGrant(
-            caller, use.request, user: use.named?.record, scope: Self.scope(of: use.mode), in: transaction)
+            use.caller, use.request, user: use.named?.record, scope: Self.scope(of: use.mode), in: transaction)
         guard found.grant.id == use.grantID else { throw ChangedMeanwhile() }
     }
 
@@ -368,12 +363,12 @@ extension Vault {
             }
         }
         let time = now()
-        let (policies, counters) = try policiesInForce(grant, keyID: use.keyID, in: transaction, now: time)
+        let (policies, counters) = try policiesInForce(grant, keyID: use.caller.keyID, in: transaction, now: time)
         let facts = ReleaseFacts(
             mode: use.mode, grant: grant, credential: record.credential?.credential, user: user,
             hasUserToken: use.named != nil, allowedHosts: try allowedHosts(of: grant, in: transaction),
-            method: use.method, address: use.address, peer: use.peer, policies: policies,
-            requestRule: use.requestRule, now: time)
+            method: use.request.method, address: use.address, peer: use.caller.origin.peer, policies: policies,
+            requestRule: use.caller.requestRule, now: time)
         return (facts, counters)
     }
 

@@ -246,10 +246,16 @@ extension Vault {
 }
 
 /// Whom a user token names, and by what that was found out.
-struct NamedUser: Sendable {
+final class NamedUser: Sendable {
     let record: UserRecord
     let claims: TokenClaims
     let provider: IdentityProviderRecord
+
+    init(record: UserRecord, claims: TokenClaims, provider: IdentityProviderRecord) {
+        self.record = record
+        self.claims = claims
+        self.provider = provider
+    }
 }
 
 /// What a use began with is not so any more; it can begin anew.

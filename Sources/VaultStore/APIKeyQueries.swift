@@ -3,7 +3,7 @@ import VaultDomain
 
 // API keys, the nonces of their requests, and the actors that callers name.
 
-package struct APIKeyRecord: Sendable {
+package final class APIKeyRecord: Sendable {
     package let id: APIKeyID
     package let appID: AppID
     package let name: String
@@ -42,7 +42,7 @@ package struct APIKeyRecord: Sendable {
         self.revokedAt = revokedAt
     }
 
-    init(_ row: Row) throws {
+    convenience init(_ row: Row) throws {
         self.init(
             id: try row.id("id"), appID: try row.id("app_id"), name: try row.text("name"),
             keyType: try row.choice("key_type"), prefix: try row.text("prefix"), scopes: try row.strings("scopes"),

@@ -15,7 +15,7 @@ package struct OperatorRecord: Sendable {
 
 package enum MembershipRole: String, Sendable, CaseIterable { case admin, member, readOnly = "read_only" }
 
-package struct AppRecord: Sendable {
+package final class AppRecord: Sendable {
     package let id: AppID
     package let organizationID: OrganizationID
     package let name: String
@@ -41,7 +41,7 @@ package struct AppRecord: Sendable {
         self.archivedAt = archivedAt
     }
 
-    init(_ row: Row) throws {
+    convenience init(_ row: Row) throws {
         self.init(
             id: try row.id("id"), organizationID: try row.id("organization_id"), name: try row.text("name"),
             websiteURL: try row.optionalText("website_url"), accentColor: try row.optionalText("accent_color"),

@@ -40,10 +40,16 @@ package struct CredentialRecord: Sendable {
 }
 
 /// A grant beside the facts that decide its status.
-package struct GrantRecord: Sendable {
+package final class GrantRecord: Sendable {
     package let grant: Grant
     package let accountID: String?
     package let credential: CredentialRecord?
+
+    init(grant: Grant, accountID: String?, credential: CredentialRecord?) {
+        self.grant = grant
+        self.accountID = accountID
+        self.credential = credential
+    }
 }
 
 /// One provider as one app uses it.
