@@ -153,7 +153,7 @@ async def race(
     ack = await end()
     # All that were sent before are answered first, or nearly.
     enough = len(shots) + connections * len(under_way) + after
-    await until(lambda: len(shots) >= enough)
+    await until(lambda: len(shots) >= enough or all(flight.done() for flight in under_way))
     is_over = True
     await asyncio.gather(*under_way)
     return ack, shots
