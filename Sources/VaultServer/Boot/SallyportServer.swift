@@ -39,6 +39,8 @@ package struct SallyportServer: Sendable {
         try await vault.recover()
         let settings = settings
         let edge = Edge(vault: vault, settings: settings, logger: logger)
+        // Who is told where we listen may look at the metrics at once.
+        let (metrics, metricsListen) = AsyncStream<Never>.makeStream()
         let server = try serverBuilder().buildServer(
             configuration: ServerConfiguration(
                 address: .hostname(settings.listenHost, port: settings.listenPort), serverName: nil,
@@ -49,6 +51,7 @@ package struct SallyportServer: Sendable {
                 try await edge.serve(request, writer: writer, channel: channel)
             },
             onServerRunning: { channel in
+                for await _ in metrics {}
                 await onListening(settings.address(boundPort: channel.localAddress?.port ?? settings.listenPort))
             })
         var listeners: [any Service] = [server]
@@ -58,7 +61,9 @@ package struct SallyportServer: Sendable {
                     responder: MetricsResponder(vault: vault),
                     configuration: ApplicationConfiguration(
                         address: .hostname(listen.host, port: listen.port), serverName: nil),
-                    logger: Self.quiet(logger)))
+                    onServerRunning: { _ in metricsListen.finish() }, logger: Self.quiet(logger)))
+        } else {
+            metricsListen.finish()
         }
         let work: [any Service] = [
             RevocationWorker(vault: vault), AuditStreamWorker(vault: vault), AuditAnchors(vault: vault),
