@@ -48,6 +48,12 @@ struct PostgresSession: ~Copyable {
     private static let idleInTransactionMillisecondsMax = 10_000
     private static let preparedMax = 1000
 
+    /// libpq's OpenSSL frees at the process's exit what each thread has of it, while threads that end free that themselves, and a
+    /// stop could crash (OPENSSL_init_crypto(3), `OPENSSL_INIT_NO_ATEXIT`). Before anything of OpenSSL is used.
+    private static let keepsOpenSSLAtExit: Void = {
+        _ = OPENSSL_init_crypto(UInt64(OPENSSL_INIT_NO_ATEXIT), nil)
+    }()
+
     /// Whether libpq can read the text.
     static func isURI(_ text: String) -> Bool {
         guard let options = PQconninfoParse(text, nil) else { return false }
@@ -59,6 +65,7 @@ struct PostgresSession: ~Copyable {
     ///
     /// - Parameter schema: the first one in which tables are looked for; `nil` leaves that to the connection.
     static func connect(uri: String, schema: String?) throws -> PostgresSession {
+        _ = keepsOpenSSLAtExit
         let parameters = [
             "connect_timeout": "3", "fallback_application_name": "sallyport", "client_encoding": "UTF8",
             "tcp_user_timeout": "10000", "keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3",

@@ -18,7 +18,7 @@ from alter_sdk import GrantDeletedError, PolicyViolationError
 
 from harness.audit_streams import StreamReceiver, open_webhook
 from harness.canaries import canary, readable_in
-from harness.configured import ConfiguredServer
+from harness.configured import ConfiguredServer, preloaded
 from harness.database import KEYS_SCHEMA, Database, PostgresSchema, PostgresStorage, Row, SQLiteFile, SQLiteStorage
 from harness.load import Load, refusals, retrieval, retrievals, unrecorded, use
 from harness.management import Management, ManagementError
@@ -395,6 +395,19 @@ def test_a_database_whose_advisory_locks_hold_nobody_off_is_none_to_work_on(new_
     assert new_server.database.tables() == []
     new_server.start()
     assert new_server.stop() == 0
+
+
+def test_threads_that_end_with_the_process_are_not_cleaned_up_behind(tmp_path, cluster):
+    """
+    Some of them end while the process does. What OpenSSL frees at that moment of a thread, which has it from libpq, the thread
+    frees as well: one stop in a thousand crashed.
+    """
+    libraries = preloaded(tmp_path, "openssl_cleanup", "-lcrypto")
+    server = ConfiguredServer(tmp_path, PostgresStorage(cluster), **libraries)
+    server.start()
+    assert server.stop() == 0
+    said = server.log.read_text()
+    assert "stopped" in said and "OpenSSL cleans up" not in said
 
 
 def test_a_command_without_an_installation_says_so_and_makes_none(new_server):

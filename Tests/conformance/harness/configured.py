@@ -1,4 +1,4 @@
-"""Servers with settings of their own in the environment, and one whose clock can be turned."""
+"""Servers with settings of their own in the environment, and with something between them and the system."""
 
 import subprocess
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 from .database import Storage
 from .server import Server
 
-SOURCE = Path(__file__).with_name("shifted_clock.c")
 DAY = 86_400
 
 
@@ -16,14 +15,19 @@ class ConfiguredServer(Server):
         self._environment |= environment
 
 
+def preloaded(folder: Path, name: str, *libraries: str) -> dict[str, str]:
+    """The environment that puts `name`.c, beside this file, between the unmodified binary and the system."""
+    library = folder / f"{name}.so"
+    compiler = ["cc", "-shared", "-fPIC", "-O2", "-Wall", "-Werror"]
+    subprocess.run([*compiler, "-o", library, Path(__file__).with_name(f"{name}.c"), *libraries], check=True)
+    return {"LD_PRELOAD": str(library)}
+
+
 class ShiftedServer(ConfiguredServer):
-    """The unmodified binary, and its commands, with `shifted_clock.c` between them and the time."""
+    """With `shifted_clock.c` between it, and its commands, and the time."""
 
     def __init__(self, folder: Path) -> None:
-        library = folder / "shifted_clock.so"
-        compiler = ["cc", "-shared", "-fPIC", "-O2", "-Wall", "-Werror"]
-        subprocess.run([*compiler, "-o", library, SOURCE, "-ldl"], check=True)
-        super().__init__(folder, LD_PRELOAD=str(library))
+        super().__init__(folder, **preloaded(folder, "shifted_clock", "-ldl"))
 
     def set_clock(self, days: float) -> None:
         """How far it is from the machine's, from the next start on; negative is the past."""
