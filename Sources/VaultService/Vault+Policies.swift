@@ -101,27 +101,22 @@ extension Vault {
 
     // MARK: In force
 
-    /// The policies that bear on the use of a grant by a key, with what their limits have counted.
-    func policiesInForce(_ grant: Grant, keyID: APIKeyID?, in transaction: Transaction, now: Instant) throws
-        -> (policies: [LayeredPolicy], counters: [RateCounter])
-    {
-        var policies: [LayeredPolicy] = []
-        var counters: [RateCounter] = []
+    /// The policies that bear on the use of a grant by a key. What their limits have counted is not read yet.
+    func policiesInForce(_ grant: Grant, keyID: APIKeyID?, in transaction: Transaction) throws -> [LayeredPolicy] {
         let references = try transaction.policiesInForce(
             appID: grant.appID, providerID: grant.providerID, grantID: grant.id, keyID: keyID)
-        for reference in references {
-            var layered = LayeredPolicy(layer: reference.layer, policy: try compiled(reference, in: transaction))
-            if let limit = layered.policy.rateLimit {
-                if let counter = Self.counter(limit, reference, grant: grant, keyID: keyID) {
-                    counters.append(counter)
-                    layered.rate = try transaction.rateReading(counter, now: now)
-                } else {
-                    layered.rate = .undecidable
-                }
-            }
-            policies.append(layered)
+        return try references.map { reference in
+            let policy = try compiled(reference, in: transaction)
+            let counter = policy.rateLimit.flatMap { Self.counter($0, reference, grant: grant, keyID: keyID) }
+            return LayeredPolicy(layer: reference.layer, policy: policy, counter: counter)
         }
-        return (policies, counters)
+    }
+
+    func readLimits(of facts: inout ReleaseFacts, in transaction: Transaction) throws {
+        for index in facts.policies.indices {
+            guard let counter = facts.policies[index].counter else { continue }
+            facts.policies[index].rate = try transaction.rateReading(counter, now: facts.now)
+        }
     }
 
     func compiled(_ reference: PolicyReference, in transaction: Transaction) throws -> AccessPolicy {

@@ -165,8 +165,8 @@ private struct PastCall {
         if isRetrieve, let proxyOnly {
             return (rule: proxyOnly.name, reason: "the call would have to go through the proxy")
         }
-        let reading = draft.rateLimit.map { limit -> RateReading in
-            subject.map { counts.reading($0, limit: limit, now: facts.now) } ?? .undecidable
+        let reading = draft.rateLimit.flatMap { limit in
+            subject.map { counts.reading($0, limit: limit, now: facts.now) }
         }
         let outcomes = draft.evaluate(facts, layer: .provider, rate: reading)
         return outcomes.first(where: \.isDenial).map { (rule: $0.rule, reason: $0.verdict.reason) }

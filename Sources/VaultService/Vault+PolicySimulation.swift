@@ -47,11 +47,12 @@ extension Vault {
             let (grant, credential) = try imaginedGrant(call, app: app, now: time, in: transaction)
             let user = try grant.userID.flatMap { try transaction.user($0, appID: app.id)?.user }
             if let keyID = call.keyID, try transaction.key(keyID, appID: app.id) == nil { throw Self.notFound }
-            let (policies, _) = try policiesInForce(grant, keyID: call.keyID, in: transaction, now: time)
-            let facts = ReleaseFacts(
+            let policies = try policiesInForce(grant, keyID: call.keyID, in: transaction)
+            var facts = ReleaseFacts(
                 mode: call.mode, grant: grant, credential: credential, user: user, hasUserToken: user != nil,
                 allowedHosts: try allowedHosts(of: grant, in: transaction), method: call.method, address: call.address,
                 peer: call.peer, policies: policies, requestRule: nil, now: time)
+            try readLimits(of: &facts, in: transaction)
             // A question about no grant and no address is not refused for the lack of them.
             let open: Set<String> = Set(
                 (credential == nil && call.grantID == nil ? ["grant_state"] : [])

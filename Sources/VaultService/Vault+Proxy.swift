@@ -156,7 +156,7 @@ extension Vault {
             try transaction.appendAudit(entry, key: auditKey)
             let facts: ReleaseFacts
             // The record stays, whatever the answer is.
-            do { facts = try self.releaseFacts(use, in: transaction).facts } catch let error as VaultError {
+            do { facts = try self.releaseFacts(use, in: transaction) } catch let error as VaultError {
                 return .failure(error)
             }
             if let ended = ReleaseDecision.standingRefusal(facts) { return .failure(ended) }

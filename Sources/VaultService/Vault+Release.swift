@@ -218,7 +218,11 @@ extension Vault {
     }
 
     private func decision(on use: Use) throws -> ReleaseDecision {
-        ReleaseDecision.decide(try read { try releaseFacts(use, in: $0).facts })
+        try read { transaction in
+            var facts = try releaseFacts(use, in: transaction)
+            try readLimits(of: &facts, in: transaction)
+            return ReleaseDecision.decide(facts)
+        }
     }
 
     /// Everything before the decision: who, which grant, what for.
@@ -270,7 +274,8 @@ extension Vault {
         let caller = use.caller
         let token = try openAccessToken(record)
         let time = now()
-        let foreseen = foreseenFacts(use)
+        // What cannot be found is looked for in the transaction, and what goes wrong goes wrong there.
+        let foreseen = try? recall { try releaseFacts(use, in: $0) }
         let isNoted = lastUsed[use.grantID].map { $0.adding(seconds: Self.lastUsedResolutionSeconds) > time } ?? false
         let outcome = try await burning(caller.nonce, in: .app(use.appID), recalls: true) { transaction -> Outcome in
             var entry = entry
@@ -282,8 +287,9 @@ extension Vault {
                 try transaction.appendAudit(entry, key: auditKey)
                 return .refused(refusal)
             }
-            let known = isUnchanged ? foreseen?.at(now()) : nil
-            let (facts, counters) = try known.map { ($0, []) } ?? releaseFacts(use, in: transaction)
+            var facts = try (isUnchanged ? foreseen : nil) ?? releaseFacts(use, in: transaction)
+            facts.now = now()
+            try readLimits(of: &facts, in: transaction)
             let decision = ReleaseDecision.decide(facts)
             entry.details["rules"] = Self.recorded(decision.rules)
             if let refusal = decision.refusal {
@@ -294,7 +300,9 @@ extension Vault {
             guard let credential = facts.credential, credential.version == record.credential.version else {
                 return .credentialChanged
             }
-            for counter in counters { _ = try transaction.countUse(counter, now: facts.now) }
+            for counter in facts.policies.compactMap(\.counter) {
+                _ = try transaction.countUse(counter, now: facts.now)
+            }
             entry.decision = .allow
             entry.details["token_generation"] = .string(credential.tokenGeneration)
             if use.mode == .retrieve { try transaction.appendAudit(entry, key: auditKey) }
@@ -339,18 +347,9 @@ extension Vault {
         return Self.stateRefusal(key, app: app, at: now)
     }
 
-    /// The facts as they are found before the transaction that decides; `nil` where only that can know them.
-    private func foreseenFacts(_ use: Use) -> ReleaseFacts? {
-        guard let (facts, counters) = try? recall({ try releaseFacts(use, in: $0) }), counters.isEmpty else {
-            return nil
-        }
-        return facts
-    }
-
-    /// All that the decision looks at, of one moment, and the limits that the use counts against. Throws when the grant's
-    /// identity provider is gone.
-    func releaseFacts(_ use: Use, in transaction: Transaction) throws -> (facts: ReleaseFacts, counters: [RateCounter])
-    {
+    /// All that the decision looks at, of one moment, but for what limits have counted. Throws when the grant's identity provider is
+    /// gone.
+    func releaseFacts(_ use: Use, in transaction: Transaction) throws -> ReleaseFacts {
         guard let record = try transaction.grant(use.grantID, appID: use.appID) else {
             throw VaultError(.grantNotFound, "No such grant.")
         }
@@ -362,14 +361,12 @@ extension Vault {
                 try requireActiveIssuer(user.issuer, appID: use.appID, in: transaction)
             }
         }
-        let time = now()
-        let (policies, counters) = try policiesInForce(grant, keyID: use.caller.keyID, in: transaction, now: time)
-        let facts = ReleaseFacts(
+        let policies = try policiesInForce(grant, keyID: use.caller.keyID, in: transaction)
+        return ReleaseFacts(
             mode: use.mode, grant: grant, credential: record.credential?.credential, user: user,
             hasUserToken: use.named != nil, allowedHosts: try allowedHosts(of: grant, in: transaction),
             method: use.request.method, address: use.address, peer: use.caller.origin.peer, policies: policies,
-            requestRule: use.caller.requestRule, now: time)
-        return (facts, counters)
+            requestRule: use.caller.requestRule, now: now())
     }
 
     func allowedHosts(of grant: Grant, in transaction: Transaction) throws -> [HostRule] {

@@ -38,21 +38,6 @@ package struct PolicyReference: Sendable {
     package let rateSource: String?
 }
 
-/// A limit as it is counted: the source names the rule, the subject whose uses they are.
-package struct RateCounter: Sendable {
-    package let source: String
-    package let subject: String
-    package let limit: Int64
-    package let seconds: Int64
-
-    package init(source: String, subject: String, limit: Int64, seconds: Int64) {
-        self.source = source
-        self.subject = subject
-        self.limit = limit
-        self.seconds = seconds
-    }
-}
-
 /// What became of a use that was to be counted.
 package struct CountedUse: Sendable {
     /// Whether there was room. Nothing was counted otherwise.

@@ -173,11 +173,24 @@ package struct RateLimit: Sendable, Equatable {
     }
 }
 
+/// A limit as it is counted: the source names the rule, the subject whose uses they are.
+package struct RateCounter: Sendable {
+    package let source: String
+    package let subject: String
+    package let limit: Int64
+    package let seconds: Int64
+
+    package init(source: String, subject: String, limit: Int64, seconds: Int64) {
+        self.source = source
+        self.subject = subject
+        self.limit = limit
+        self.seconds = seconds
+    }
+}
+
 /// What the count behind a rate rule says now.
 package enum RateReading: Sendable, Equatable {
     case free
     /// Used up until then.
     case usedUp(until: Instant)
-    /// There is nobody to count for: a rule per user, and a grant of the app.
-    case undecidable
 }

@@ -130,7 +130,7 @@ extension PolicyRule {
         switch rate {
         case .free: return .allow("inside the limit")
         case .usedUp(let until): return .deny("the limit is used up", needed: needed, retryAt: until)
-        case .undecidable, nil: return .deny("there is no \(limit.per.rawValue) to count for", needed: needed)
+        case nil: return .deny("there is no \(limit.per.rawValue) to count for", needed: needed)
         }
     }
 

@@ -47,24 +47,21 @@ package struct ReleaseFacts: Sendable {
         self.requestRule = requestRule
         self.now = now
     }
-
-    /// The same at another time.
-    package func at(_ time: Instant) -> ReleaseFacts {
-        var facts = self
-        facts.now = time
-        return facts
-    }
 }
 
 /// A policy where it applies, with what its rate rule has counted.
 package struct LayeredPolicy: Sendable {
     package let layer: PolicyLayer
     package let policy: AccessPolicy
+    /// `nil` also where a rate rule has nobody to count for: a rule per user, and a grant of the app.
+    package let counter: RateCounter?
+    /// A rate rule refuses until it is read.
     package var rate: RateReading?
 
-    package init(layer: PolicyLayer, policy: AccessPolicy, rate: RateReading? = nil) {
+    package init(layer: PolicyLayer, policy: AccessPolicy, counter: RateCounter? = nil, rate: RateReading? = nil) {
         self.layer = layer
         self.policy = policy
+        self.counter = counter
         self.rate = rate
     }
 
