@@ -143,19 +143,22 @@ extension Vault {
     }
 
     /// Replaces the note of the call under way by its audit record. A failure is why the caller may not have the provider's
-    /// answer: user or grant ended meanwhile, and that was acknowledged to somebody.
+    /// answer: key, user or grant ended meanwhile, and that was acknowledged to somebody.
     private func finish(_ use: Use, entry: AuditEntry, isUnauthorized: Bool) async throws
         -> Result<UsesUnderWay.Mark, VaultError>
     {
         let auditKey = auditKey
         let time = now()
-        return try await write(in: .app(use.appID)) { transaction in
+        return try await write(in: .app(use.appID), recalls: true) { transaction in
             guard try transaction.deleteOpenUse(entry.id) else {
                 return .failure(VaultError(.serviceUnavailable, "The call took too long to be accounted for."))
             }
-            try transaction.appendAudit(entry, key: auditKey)
-            let facts: ReleaseFacts
             // The record stays, whatever the answer is.
+            try transaction.appendAudit(entry, key: auditKey)
+            if let ended = try self.keyRefusal(use.caller, isUnchanged: false, in: transaction, now: time) {
+                return .failure(ended)
+            }
+            let facts: ReleaseFacts
             do { facts = try self.releaseFacts(use, in: transaction) } catch let error as VaultError {
                 return .failure(error)
             }

@@ -335,7 +335,7 @@ extension Vault {
     }
 
     /// The key or the app ended while the request was under way.
-    private func keyRefusal(_ caller: AppCaller, isUnchanged: Bool, in transaction: Transaction, now: Instant) throws
+    func keyRefusal(_ caller: AppCaller, isUnchanged: Bool, in transaction: Transaction, now: Instant) throws
         -> VaultError?
     {
         if isUnchanged { return Self.stateRefusal(caller.key, app: caller.app, at: now) }

@@ -192,30 +192,49 @@ def assert_nothing_was_used(world: World, route: str, answer: RawAnswer, code: s
     assert record["details"]["error"] == code
 
 
+ENDS_OF_KEYS = {"revoked": "key_revoked", "rotated": "key_rotated_grace_expired", "archived": "key_not_active"}
+
+
+def end_key(world: World, how: str) -> None:
+    [key] = world.management.items(f"{world.path}/keys")
+    match how:
+        case "revoked":
+            world.management.delete(f"{world.path}/keys/{key['id']}")
+        case "rotated":
+            made = world.management.post(f"{world.path}/keys/{key['id']}/rotate", {"overlap_days": 0})
+            canary(made["api_key"])
+        case "archived":
+            world.management.post(f"{world.path}/archive")
+
+
 @pytest.mark.parametrize("route", RECORDED_AS)
-@pytest.mark.parametrize(
-    ("ended", "code"),
-    [("revoked", "key_revoked"), ("rotated", "key_rotated_grace_expired"), ("archived", "key_not_active")],
-)
+@pytest.mark.parametrize(("ended", "code"), ENDS_OF_KEYS.items())
 def test_a_use_whose_key_ends_while_the_token_is_refreshed_gets_no_credential(world, route, ended, code):
     world.oauth.expires_in, world.oauth.refreshed_expires_in = 30, 3600
     grant_id = world.connect(world.jwt()).grant_id
     world.oauth.token_delay_seconds = 1.0
-    [key] = world.management.items(f"{world.path}/keys")
     with ThreadPoolExecutor(1) as pool:
         under_way = pool.submit(use_by(world, route, grant_id).send)
         eventually(lambda: world.oauth.refreshes, "the refresh is under way")
-        match ended:
-            case "revoked":
-                world.management.delete(f"{world.path}/keys/{key['id']}")
-            case "rotated":
-                made = world.management.post(f"{world.path}/keys/{key['id']}/rotate", {"overlap_days": 0})
-                canary(made["api_key"])
-            case "archived":
-                world.management.post(f"{world.path}/archive")
+        end_key(world, ended)
         assert not under_way.done()
         answer = under_way.result(20)
     assert_nothing_was_used(world, route, answer, code)
+
+
+@pytest.mark.parametrize(("ended", "code"), ENDS_OF_KEYS.items())
+def test_a_proxied_call_whose_key_ends_while_the_provider_is_called_brings_no_answer(world, ended, code):
+    grant_id = world.connect(world.jwt()).grant_id
+    world.oauth.api_delay_seconds = 1.0
+    with ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(use_by(world, "/sdk/proxy", grant_id).send)
+        eventually(lambda: world.oauth.calls, "the provider is called")
+        end_key(world, ended)
+        assert not under_way.done()
+        answer = under_way.result(20)
+    assert (answer.status, answer.error) == (401, code) and "status_code" not in answer.json()
+    [use] = world.audit(event="credential.proxied")
+    assert (use["decision"], use["status"]) == ("allow", 200), "the call was made, and the record says so"
 
 
 @pytest.mark.parametrize("route", RECORDED_AS)
