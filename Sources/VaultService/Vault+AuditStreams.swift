@@ -100,16 +100,22 @@ extension Vault {
         }
     }
 
+    /// What a stream has to send next, of one moment: nothing that came after its end.
+    private func waiting(_ id: AuditStreamID) throws -> (AuditStreamRecord, AppRecord, [AuditRecord])? {
+        try read { transaction in
+            guard let stream = try transaction.auditStream(id), let app = try transaction.app(stream.appID) else {
+                return nil
+            }
+            let records = try transaction.auditRecords(
+                AuditChain(app.id), after: stream.sentSequence, limit: Limits.auditStreamBatch)
+            return (stream, app, records)
+        }
+    }
+
     /// Batch after batch, until nothing waits or one is not taken.
     private func sendAudit(_ id: AuditStreamID) async throws {
         while !Task.isCancelled {
-            guard let stream = try read({ try $0.auditStream(id) }), let app = try read({ try $0.app(stream.appID) })
-            else { return }
-            let records = try read {
-                try $0.auditRecords(
-                    AuditChain(app.id), after: stream.sentSequence, limit: Limits.auditStreamBatch)
-            }
-            guard let last = records.last else { return }
+            guard let (stream, app, records) = try waiting(id), let last = records.last else { return }
             let failure: String?
             var remark: String?
             do {
