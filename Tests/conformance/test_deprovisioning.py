@@ -183,11 +183,11 @@ def test_a_user_who_leaves_during_a_refresh_gets_nothing_of_it_and_the_provider_
     world, stream = auth0
     world.oauth.expires_in = 30
     grant = world.connect(world.jwt())
-    world.oauth.token_delay_seconds = 1.0
-    by_grant = in_background(world.app.request("GET", world.echo, grant_id=grant.grant_id))
-    by_token = in_background(world.app.request("GET", world.echo, provider=PROVIDER, user_token=world.jwt()))
-    eventually(lambda: world.oauth.refreshes, "the refresh is under way")
-    stream.end_user()
+    with world.oauth.holding("token"):
+        by_grant = in_background(world.app.request("GET", world.echo, grant_id=grant.grant_id))
+        by_token = in_background(world.app.request("GET", world.echo, provider=PROVIDER, user_token=world.jwt()))
+        eventually(lambda: world.oauth.refreshes, "the refresh is under way")
+        stream.end_user()
     with pytest.raises(GrantDeletedError):
         by_grant.result(20)
     with pytest.raises((PolicyViolationError, GrantDeletedError)):
@@ -204,10 +204,10 @@ def test_a_user_who_leaves_during_a_refresh_gets_nothing_of_it_and_the_provider_
 def test_a_proxied_call_that_was_under_way_when_the_user_left_brings_no_answer(auth0):
     world, stream = auth0
     grant = world.connect(world.jwt())
-    world.oauth.api_delay_seconds = 1.0
-    call = in_background(world.app.proxy_request("GET", world.echo, grant_id=grant.grant_id))
-    eventually(lambda: world.oauth.calls, "the provider is called")
-    stream.end_user()
+    with world.oauth.holding("api"):
+        call = in_background(world.app.proxy_request("GET", world.echo, grant_id=grant.grant_id))
+        eventually(lambda: world.oauth.calls, "the provider is called")
+        stream.end_user()
     with pytest.raises(GrantDeletedError):
         call.result(20)
     [use] = world.audit(event="credential.proxied")
@@ -220,14 +220,14 @@ def test_consent_that_comes_too_late_is_not_kept_and_the_provider_is_told(auth0,
     jwt = world.jwt()
     assert wait(world.app.verify_user_token(jwt)) == world.subject()
     session = world.start_connect(jwt)
-    world.oauth.token_delay_seconds = 1.0
     with ThreadPoolExecutor() as pool:
-        browsing = pool.submit(browser.connect, session.connect_url, PROVIDER)
-        eventually(lambda: world.oauth.token_requests, "the code is being exchanged")
-        if code == "user_deprovisioned":
-            stream.end_user()
-        else:
-            world.management.post(f"{world.path}/users/{world.user()['id']}/suspend", {"reason": "on leave"})
+        with world.oauth.holding("token"):
+            browsing = pool.submit(browser.connect, session.connect_url, PROVIDER)
+            eventually(lambda: world.oauth.token_requests, "the code is being exchanged")
+            if code == "user_deprovisioned":
+                stream.end_user()
+            else:
+                world.management.post(f"{world.path}/users/{world.user()['id']}/suspend", {"reason": "on leave"})
         browsing.result(20)
     with pytest.raises(ConnectFlowError) as refused:
         world.outcome(session)

@@ -225,9 +225,9 @@ def test_row_26_a_certificate_that_nobody_vouches_for_is_named(management, app, 
 
 
 def test_an_issuer_that_nobody_serves_is_unreachable(management, app):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    assert failure(management, app, f"http://127.0.0.1:{port}")[0] == "unreachable"
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        assert failure(management, app, f"http://127.0.0.1:{nobody.getsockname()[1]}")[0] == "unreachable"
 
 
 @pytest.mark.parametrize(

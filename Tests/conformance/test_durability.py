@@ -68,10 +68,13 @@ class Story:
         """Ends with the server."""
         try:
             while True:
-                self._chapter += 1
-                self._tell(f"person-{os.getpid()}-{self._chapter}-{time.monotonic_ns()}")
+                self.tell_chapter()
         except (AlterSDKError, OSError, AssertionError, ValueError):
             return
+
+    def tell_chapter(self) -> None:
+        self._chapter += 1
+        self._tell(f"person-{os.getpid()}-{self._chapter}-{time.monotonic_ns()}")
 
     def _note(self, what: str, check: Callable[[], bool]) -> None:
         self.acknowledged.append((what, check))
@@ -115,12 +118,16 @@ def test_killed_at_any_moment_of_the_story_nothing_acknowledged_is_lost(new_serv
     server.start()
     world = World(server, Management(server.url, server.create_operator().pat), idp_type="auth0")
     story = Story(world, Auth0Stream(world))
+    began = time.monotonic()
+    story.tell_chapter()
+    # However slow the machine is, chapters end in it.
+    window_seconds = max(0.6, 3 * (time.monotonic() - began))
     seed = random.randrange(2**32)
     chance = random.Random(seed)
     for round_number in range(KILLS):
         teller = threading.Thread(target=story.tell)
         teller.start()
-        time.sleep(chance.uniform(0.0, 0.6))
+        time.sleep(chance.uniform(0.0, window_seconds))
         server.kill()
         teller.join(60)
         assert not teller.is_alive()
@@ -131,7 +138,8 @@ def test_killed_at_any_moment_of_the_story_nothing_acknowledged_is_lost(new_serv
         assert lost == [], (seed, round_number, lost)
     after = {record["id"]: record for record in world.audit()}
     assert {key: after.get(key) for key in story.records} == story.records
-    assert any("deprovisioned" in what for what, _ in story.acknowledged), "the story never came to its end"
+    ends = sum("was deprovisioned" in what for what, _ in story.acknowledged)
+    assert ends > 1, "the story came to its end only where nobody was killed"
     verified = server.run("audit", "verify", "--data-dir", str(server.data))
     assert verified.returncode == 0, verified.stderr
     assert readable_in(server.stored()) == []

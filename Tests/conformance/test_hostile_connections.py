@@ -288,7 +288,7 @@ def test_a_body_that_drips_behind_another_request_has_its_end_and_its_request_wa
         pipeline.drip(second[-100:])
         late = pipeline.answer()
         assert (late.status, late.error) == (408, "request_timeout")
-        assert BODY_SECONDS - 2 < time.monotonic() - began < BODY_SECONDS + 5
+        assert BODY_SECONDS - 6 < time.monotonic() - began < BODY_SECONDS + 12
         assert pipeline.is_over()
     assert recorded(world) == [("use 0", answer.headers["x-request-id"])]
     # Nothing of it counts: it is good on another connection.
@@ -304,7 +304,7 @@ def test_a_client_that_does_not_read_its_answers_keeps_nobody_from_ending_anythi
     calls = uses(world, *["/sdk/proxy"] * 8)
     with Pipeline(server) as pipeline:
         pipeline.send(b"".join(calls))
-        eventually(lambda: len(recorded(world)) > 1, "calls are made although nobody reads", 20)
+        eventually(lambda: len(recorded(world)) > 1, "calls are made although nobody reads", 60)
         time.sleep(2)
         assert len(recorded(world)) < len(calls), "some answers are stuck, and what comes behind them waits"
         began = time.monotonic()

@@ -125,7 +125,7 @@ def test_rows_19_and_60_after_the_acknowledgement_none_of_a_thousand_parallel_us
     ack, shots = asyncio.run(end_beside_bob())
 
     under_way = [shot for shot in shots if shot.sent < ack.sent < shot.last_byte]
-    assert len(shots) >= 1000 and len(under_way) > 0.8 * connections, "the requests were parallel"
+    assert len(shots) >= 1000 and len(under_way) > 0.5 * connections, "the requests were parallel"
     assert_ended_with(ack, shots)
     assert len(others) > 25 and refusals(others) == {}, "another user notices nothing"
     assert credentials_of(world, "alice") == 0 and credentials_of(world, "bob") == 1

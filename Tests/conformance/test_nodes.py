@@ -412,7 +412,7 @@ class LosingProvider(OAuthProvider):
     def answer(self, request: Request) -> Answer:
         if request.form().get("grant_type") == "refresh_token" and self.lost == 0:
             self.lost += 1
-            time.sleep(2)
+            time.sleep(8)
             return Answer(503)
         return super().answer(request)
 

@@ -72,4 +72,4 @@ def test_forms_of_strangers_keep_nobody_waiting(place):
         began = time.monotonic()
         requests.get(f"{server.url}/healthz", timeout=120)
         waited = time.monotonic() - began
-        assert [task.result() for task in sent] and waited < 1
+        assert [task.result() for task in sent] and waited < 3

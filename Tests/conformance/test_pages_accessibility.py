@@ -140,7 +140,7 @@ def walk_by_keyboard(page: Page) -> list[str]:
     return page.evaluate(VERDICT)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("look", "with_keyboard"), [(DESKTOP, True), (PHONE, False)], ids=["light-desktop", "dark-phone"])
 def test_every_page_can_be_used_by_everybody(stage, chromium, server, look, with_keyboard):
     inspector = Inspector(chromium, server.url, **look)

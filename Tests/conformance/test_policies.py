@@ -346,7 +346,7 @@ def test_patterns_and_paths_made_to_be_slow_allow_nothing_and_keep_nobody_waitin
     bystander = Office(server, management)
     started = time.monotonic()
     assert refused(new_office.proxy, "GET", url).details["rule"] == "paths"
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
     assert new_office.says("require_approval", url=url) == "deny"
     assert bystander.retrieve().status_code == 200
     bystander.world.close()
@@ -646,15 +646,17 @@ def test_row_85_no_window_holds_more_than_the_limit_wherever_it_begins(office):
     shots = Swarm(office.world.server.url).run(messages, connections=16, per_second=180)
     passed = sorted((shot for shot in shots if shot.is_success), key=lambda shot: shot.sent)
     assert {shot.error for shot in shots} == {None, "rate_limit_exceeded"}
-    for first, last in zip(passed, passed[allowed:], strict=False):
-        assert last.last_byte - first.sent >= window, "one more than the limit in one window"
+    for at in range(len(passed) - allowed):
+        # What was sent last need not be what was decided last.
+        first, *others = passed[at : at + allowed + 1]
+        assert max(shot.last_byte for shot in others) - first.sent >= window, "one more than the limit in one window"
     assert len(passed) >= 2 * allowed, "the limit has room again when the window is over"
 
 
 def test_a_refusal_says_how_long_to_wait_and_that_is_enough(office):
-    office.put(limit(2, 2))
+    office.put(limit(2, 5))
     refusal = used_up(office.retrieve, 2)
-    assert (refusal.limit, refusal.window_seconds) == (2, 2) and 1 <= refusal.retry_after <= 2
+    assert (refusal.limit, refusal.window_seconds) == (2, 5) and 1 <= refusal.retry_after <= 5
     body = {"grant_id": office.grant_id, "request": {"method": "GET", "url": office.world.echo}}
     answer = office.world.signer().send("POST", "/sdk/token", body)
     assert (answer.status, answer.error) == (429, "rate_limit_exceeded")
@@ -793,9 +795,10 @@ def test_row_85_a_keys_own_limit_is_a_window_that_slides(office):
     # Of a window that begins with the clock's minute, less than this would be left.
     assert refusal.value.scope == "api_key" and 58 <= refusal.value.retry_after <= 60
     time.sleep(1.1)
+    waited_seconds = int(time.monotonic() - started)
     with pytest.raises(RateLimitError) as later:
         wait(app.list_grants())
-    assert later.value.retry_after <= 60 - int(time.monotonic() - started)
+    assert later.value.retry_after <= 60 - waited_seconds
 
 
 def test_row_85_a_keys_own_limit_is_exact_under_parallel_requests(office):
@@ -913,23 +916,23 @@ def test_a_maximum_acts_on_running_grants_ends_and_revives_them(new_office):
 
 
 def test_a_new_consent_starts_a_new_term(new_office):
-    new_office.put(longest(2))
-    time.sleep(2)
+    new_office.put(longest(4))
+    time.sleep(4)
     expired(new_office.retrieve)
     assert new_office.world.connect(new_office.jwt).grant_id == new_office.grant_id
     assert new_office.retrieve().status_code == 200
     left = moment(shown(new_office)["grant_expires_at"]) - datetime.now(UTC)
-    assert timedelta(0) < left <= timedelta(seconds=2)
+    assert timedelta(0) < left <= timedelta(seconds=4)
 
 
 def test_an_extension_starts_a_new_term_and_is_cut_to_the_maximum(new_office):
-    new_office.put(longest(2))
-    time.sleep(2)
+    new_office.put(longest(4))
+    time.sleep(4)
     expired(new_office.retrieve)
     assert extend(new_office, soon(days=30))["status"] == "active"
     assert new_office.retrieve().status_code == 200
     left = moment(shown(new_office)["grant_expires_at"]) - datetime.now(UTC)
-    assert timedelta(0) < left <= timedelta(seconds=2)
+    assert timedelta(0) < left <= timedelta(seconds=4)
     new_office.put(longest(HOUR))
     until = soon(minutes=30)
     assert moment(extend(new_office, until)["grant_expires_at"]) == moment(until)

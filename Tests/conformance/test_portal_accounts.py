@@ -324,8 +324,13 @@ def test_a_token_is_shown_once_used_and_revoked(server, people):
     management = Management(server.url, mint(operator, "nightly job"))
     assert row.search(operator.open("/portal/account").text)[0].count("never") == 2, "never used, and never ends"
     assert management.get("/apps")["items"] is not None
-    shown = eventually(lambda: row.search(operator.open("/portal/account").text), "the token's row")[0]
-    assert "read and write" in shown and shown.count("never") == 1
+
+    def used() -> str | None:
+        shown = row.search(operator.open("/portal/account").text)[0]
+        return shown if shown.count("never") == 1 else None
+
+    # It is noted beside the request.
+    assert "read and write" in eventually(used, "the token's use is noted")
     operator.browser.click(operator.open("/portal/account"), "Revoke nightly job")
     with pytest.raises(ManagementError) as revoked:
         management.get("/apps")
@@ -351,8 +356,9 @@ def test_a_token_ends_when_it_was_to(shifted):
 
 
 def content(server: Server) -> dict[str, list[tuple]]:
-    """Everything in the database but what says when somebody was last seen, and what is counted beside requests."""
-    moving = {"personal_access_tokens", "portal_sessions", "refresh_leases", "usage_figures", "usage_progress"}
+    """Everything in the database but what says when somebody was last seen, and what is made beside requests."""
+    counted = {"usage_figures", "usage_progress", "audit_checkpoints"}
+    moving = {"personal_access_tokens", "portal_sessions", "refresh_leases", *counted}
     kept = set(server.database.tables()) - moving
     return {name: sorted(server.database.query(f"SELECT * FROM {name}"), key=repr) for name in sorted(kept)}
 

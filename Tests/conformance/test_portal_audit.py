@@ -259,7 +259,7 @@ def test_snippets_name_the_grant_where_the_app_has_only_a_secret_of_its_own(desk
 
 
 def test_the_figures_are_what_was_done(desk, shop):
-    shop.oauth.expires_in = 1
+    shop.oauth.expires_in = 30
     renewing = shop.connect(shop.jwt()).grant_id
     shop.oauth.expires_in = 3600
     lasting = shop.connect(shop.jwt("bob"), account="bob").grant_id
@@ -459,7 +459,7 @@ def test_a_rare_record_is_found_by_looking_further_back(desk, shop):
     [rare] = [record["id"] for record in shop.audit(event="app.created")]
     begun = time.monotonic()
     page = desk.open(shop.app_id, "audit", event="app.created")
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 5
     assert record_ids(page) == []
     address, words = next_link(page)
     assert words == "Look further back" and "There may be more further back" in page.text

@@ -177,8 +177,9 @@ def test_row_41_an_unknown_account_and_a_wrong_password_look_the_same(behind_pro
             seen[kind].append((answer.status_code, text, answer.elapsed.total_seconds()))
     assert {status for kind in seen.values() for status, _, _ in kind} == {401}
     assert len({text for kind in seen.values() for _, text, _ in kind}) == 1, "the same words"
-    medians = {kind: statistics.median(seconds for _, _, seconds in found) for kind, found in seen.items()}
-    assert max(medians.values()) < 1.5 * min(medians.values()), medians
+    # Within a round: the load of the machine changes meanwhile.
+    rounds = list(zip(*([seconds for _, _, seconds in found] for found in seen.values()), strict=True))
+    assert statistics.median(max(times) / min(times) for times in rounds) < 1.5, rounds
 
 
 def test_row_41_failures_of_one_address_are_throttled_without_locking_anybody_out(behind_proxy):

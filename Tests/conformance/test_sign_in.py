@@ -153,14 +153,14 @@ def test_a_held_poll_answers_as_soon_as_the_user_is_back_and_keeps_nobody_else_w
     session = wait(world.app.create_auth_session())
     started = time.monotonic()
     held = [
-        in_background(world.app.poll_auth_session(session.session_token, timeout=20, poll_interval=5))
+        in_background(world.app.poll_auth_session(session.session_token, timeout=60, poll_interval=40))
         for _ in range(100)
     ]
     time.sleep(1)
     assert world.server.is_healthy() and not any(poll.done() for poll in held)
     visit(session.auth_url)
-    tokens = {poll.result(10).user_token for poll in held}
-    assert len(tokens) == 1 and time.monotonic() - started < 6
+    tokens = {poll.result(30).user_token for poll in held}
+    assert len(tokens) == 1 and time.monotonic() - started < 20
 
 
 def test_a_stop_waits_for_nobody_who_only_waits(new_server):
@@ -170,11 +170,11 @@ def test_a_stop_waits_for_nobody_who_only_waits(new_server):
     body = {"session_token": session.session_token, "wait_ms": 15_000}
     with ThreadPoolExecutor(1) as pool:
         held = pool.submit(world.signer().send, "POST", "/sdk/auth/poll", body)
-        time.sleep(0.5)
+        time.sleep(1.5)
         assert not held.done()
         started = time.monotonic()
         assert new_server.stop() == 0
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 8
         assert held.result().json()["status"] == "pending"
     world.close()
 

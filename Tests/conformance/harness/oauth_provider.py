@@ -5,6 +5,8 @@ import hashlib
 import secrets
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import unquote_plus, urlencode
 
@@ -68,6 +70,7 @@ class OAuthProvider(LocalServer):
         self.families: list[Family] = []
         self._codes: dict[str, Code] = {}
         self._lock = threading.Lock()
+        self._gates: dict[str, threading.Event] = {}
 
     @property
     def refreshes(self) -> int:
@@ -75,6 +78,20 @@ class OAuthProvider(LocalServer):
 
     def newest_token(self, account: str = "alice") -> str:
         return next(f for f in reversed(self.families) if f.account == account and f.access_tokens).newest_access_token
+
+    @contextmanager
+    def holding(self, what: str) -> Iterator[None]:
+        """Requests to `what`, which is `token` or `api`, are noted meanwhile, and answered once it is over."""
+        gate = self._gates[what] = threading.Event()
+        try:
+            yield
+        finally:
+            del self._gates[what]
+            gate.set()
+
+    def _pass(self, what: str) -> None:
+        if gate := self._gates.get(what):
+            gate.wait(20)
 
     def answer(self, request: Request) -> Answer:
         if request.path.startswith("/api/"):
@@ -93,6 +110,7 @@ class OAuthProvider(LocalServer):
         if request.path == "/token":
             self.token_requests.append(request.form())
             time.sleep(self.token_delay_seconds)
+            self._pass("token")
         with self._lock:
             return handler(request)
 
@@ -194,6 +212,7 @@ class OAuthProvider(LocalServer):
     def _api(self, request: Request) -> Answer:
         self.calls.append(request)
         time.sleep(self.api_delay_seconds)
+        self._pass("api")
         family = self._family_of(request)
         sent = {(name.lower(), value) for name, value in request.headers.items()}
         if family is None and not sent & self.accepted_headers:

@@ -51,10 +51,10 @@ class Process:
         def answers() -> bool:
             try:
                 return requests.get(url, timeout=5).ok
-            except requests.ConnectionError:
+            except requests.RequestException:
                 return False
 
-        self.wait_until(answers, f"an answer from {url}")
+        self.wait_until(answers, f"an answer from {url}", timeout_seconds=60)
 
     def stop(self, timeout_seconds: float = 15) -> int:
         self._child.terminate()

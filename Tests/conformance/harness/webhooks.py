@@ -157,7 +157,7 @@ class ClerkEndpoint:
     def forgeries(self) -> Iterator[requests.Response]:
         body = json.dumps(self.user_deleted())
         yield self.post(body, self.headers(body, key=self.new_secret()))
-        for seconds in 302, -302:
+        for seconds in 310, -310:
             yield self.post(body, self.headers(body, age=timedelta(seconds=seconds)))
         good = self.headers(body)
         yield self.post(body + " ", good)
