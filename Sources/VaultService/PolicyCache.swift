@@ -5,8 +5,10 @@ import VaultDomain
 /// Compiled policies by revision. A revision is never used for two documents, so that nothing here can be out of date: the
 /// database says at every decision which revision is in force.
 final class PolicyCache: Sendable {
-    /// Of the documents; compiled they take some thirty times as much.
-    private static let bytesMax = 4 << 20
+    private static let bytesMax = 32 << 20
+    /// What a policy takes when it is compiled, about: this, and so many times its document.
+    private static let bytesOfEach = 1000
+    private static let bytesForOne = 30
 
     private struct State {
         var policies: [String: AccessPolicy] = [:]
@@ -20,7 +22,8 @@ final class PolicyCache: Sendable {
         if let known = state.withLock({ $0.policies[revision] }) { return known }
         let document = try document()
         let compiled = document.map(AccessPolicy.init(stored:)) ?? .unreadable
-        let bytes = document.map { JSON.object($0).text.utf8.count } ?? 0
+        let length = document.map { JSON.object($0).text.utf8.count } ?? 0
+        let bytes = Self.bytesOfEach + Self.bytesForOne * length
         state.withLock { state in
             if state.bytes + bytes > Self.bytesMax { state = State() }
             state.policies[revision] = compiled

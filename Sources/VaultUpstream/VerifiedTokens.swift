@@ -29,10 +29,22 @@ final class VerifiedTokens: Sendable {
         }
     }
 
-    /// Two halves: when the newer one is full, the older one goes. What is used stays.
+    /// Two halves: when the newer one is full, or all of the older one has ended, the older one goes. What is used stays.
     private struct State {
         var newer: [Key: Entry] = [:]
         var older: [Key: Entry] = [:]
+        /// When the newer one was begun.
+        var turnedAt = Instant(milliseconds: 0)
+
+        mutating func turn() {
+            older = newer
+            newer = [:]
+        }
+
+        mutating func insert(_ entry: Entry, for key: Key) {
+            if newer.count >= VerifiedTokens.halfMax { turn() }
+            newer[key] = entry
+        }
     }
 
     private static let halfMax = 5000
@@ -45,7 +57,7 @@ final class VerifiedTokens: Sendable {
         state.withLock { state in
             if let entry = state.newer[key] { return entry }
             guard let entry = state.older[key] else { return nil }
-            Self.insert(entry, for: key, into: &state)
+            state.insert(entry, for: key)
             return entry
         }
     }
@@ -54,14 +66,12 @@ final class VerifiedTokens: Sendable {
         let end = claims["exp"]?.number?.double.map { Instant(seconds: Int64(min(max($0, 0), 1e11))) }
         let limit = now.adding(seconds: Self.secondsMax)
         let entry = Entry(claims: claims, keySetVersion: believed.version, expiresAt: min(end ?? limit, limit))
-        state.withLock { Self.insert(entry, for: key, into: &$0) }
-    }
-
-    private static func insert(_ entry: Entry, for key: Key, into state: inout State) {
-        if state.newer.count >= halfMax {
-            state.older = state.newer
-            state.newer = [:]
+        state.withLock { state in
+            if now > state.turnedAt.adding(seconds: Self.secondsMax) {
+                state.turn()
+                state.turnedAt = now
+            }
+            state.insert(entry, for: key)
         }
-        state.newer[key] = entry
     }
 }
