@@ -115,23 +115,30 @@ async def steady(
 @pytest.mark.parametrize("connections", [250, 1000])
 def test_rows_19_and_60_after_the_acknowledgement_none_of_a_thousand_parallel_uses_succeeds(auth0, connections):
     world, stream = auth0
-    alices, bobs = connect_accounts(world, "alice", 3), connect_accounts(world, "bob", 1)
+    bobs = connect_accounts(world, "bob", 1)
     others: list[Shot] = []
+    uses_made = 0
 
-    async def end_beside_bob() -> tuple[Shot, list[Shot]]:
+    async def end_beside_bob(name: str, grants: Grants) -> tuple[Shot, list[Shot]]:
         async with steady(world, "bob", bobs, others):
-            return await end_in_the_middle(world, stream, "alice", alices, connections)
+            return await end_in_the_middle(world, stream, name, grants, connections)
 
-    ack, shots = asyncio.run(end_beside_bob())
-
-    under_way = [shot for shot in shots if shot.sent < ack.sent < shot.last_byte]
-    assert len(shots) >= 1000 and len(under_way) > 0.5 * connections, "the requests were parallel"
-    assert_ended_with(ack, shots)
+    # Answers come in bursts: an end may meet the moment between one and the next requests. Another one is raced then.
+    for name in "alice", "carol", "dave":
+        ack, shots = asyncio.run(end_beside_bob(name, connect_accounts(world, name, 3)))
+        uses_made += len(shots)
+        assert len(shots) >= 1000
+        assert_ended_with(ack, shots)
+        assert credentials_of(world, name) == 0
+        under_way = [shot for shot in shots if shot.sent < ack.sent < shot.last_byte]
+        if len(under_way) > 0.8 * connections:
+            break
+    assert len(under_way) > 0.8 * connections, "the requests were parallel"
     assert len(others) > 25 and refusals(others) == {}, "another user notices nothing"
-    assert credentials_of(world, "alice") == 0 and credentials_of(world, "bob") == 1
+    assert credentials_of(world, "bob") == 1
     used = "audit_records WHERE app_id = ? AND event IN ('credential.retrieved', 'credential.proxied')"
     on_record = world.server.database.count(used, world.app_id)
-    assert on_record == len(shots) + len(others), "each use has its one record"
+    assert on_record == uses_made + len(others), "each use has its one record"
 
 
 class HoldingProvider(OAuthProvider):

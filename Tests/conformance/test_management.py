@@ -218,6 +218,7 @@ def test_a_use_whose_key_ends_while_the_token_is_refreshed_gets_no_credential(wo
             under_way = pool.submit(use_by(world, route, grant_id).send)
             eventually(lambda: world.oauth.refreshes, "the refresh is under way")
             end_key(world, ended)
+            assert not under_way.done()
         answer = under_way.result(20)
     assert_nothing_was_used(world, route, answer, code)
 
@@ -230,6 +231,7 @@ def test_a_proxied_call_whose_key_ends_while_the_provider_is_called_brings_no_an
             under_way = pool.submit(use_by(world, "/sdk/proxy", grant_id).send)
             eventually(lambda: world.oauth.calls, "the provider is called")
             end_key(world, ended)
+            assert not under_way.done()
         answer = under_way.result(20)
     assert (answer.status, answer.error) == (401, code) and "status_code" not in answer.json()
     [use] = world.audit(event="credential.proxied")
